@@ -1,0 +1,1 @@
+"""CLIP that reads word order: hard-negative captions and images, and training on both."""

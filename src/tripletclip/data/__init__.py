@@ -1,0 +1,1 @@
+"""Pairs and triplets on disk: the record, the shards, the deterministic loader."""

@@ -1,0 +1,1 @@
+"""Encoders give scores, benchmarks decide; ties lose."""

@@ -1,0 +1,1 @@
+"""Contrastive objectives as pure functions of features and ``logit_scale``."""

@@ -1,0 +1,174 @@
+"""Decoding: the same pixels as Pillow and torchvision give, and every broken file is an ImageError with a reason."""
+
+import io
+import struct
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_shards import encoded
+from PIL import Image
+from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
+
+from tripletclip.data import transforms
+from tripletclip.data.transforms import ImageError, decode_image
+
+PHOTOS = sorted((Path(__file__).parents[3] / "shared" / "data" / "photos_60").glob("*.JPEG"))
+
+
+def pixels_of(image: Image.Image) -> torch.Tensor:
+    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+
+
+def reference(data: bytes, size: int) -> torch.Tensor:
+    """What open_clip's evaluation preprocessing gives before it normalises."""
+    steps = Compose([Resize(size, interpolation=InterpolationMode.BICUBIC), CenterCrop(size)])
+    return pixels_of(steps(Image.open(io.BytesIO(data)).convert("RGB")))
+
+
+def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def reason_of(data: bytes) -> str:
+    with pytest.raises(ImageError) as error:
+        decode_image(data, 16)
+    assert str(error.value) == error.value.reason
+    return error.value.reason
+
+
+@pytest.mark.parametrize("quality", [30, 75, 95])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"optimize": True}])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_fast_path_equals_pillow_bit_for_bit(quality: int, options: dict[str, object], mode: str) -> None:
+    gradient = Image.linear_gradient("L").resize((48, 48))
+    image = Image.merge("RGB", [gradient, gradient.rotate(90), gradient.rotate(180)]).convert(mode)
+    data = saved(image, "JPEG", quality=quality, **options)
+    assert transforms._decode_plain_jpeg(data) is not None
+    assert torch.equal(decode_image(data, 48), pixels_of(Image.open(io.BytesIO(data))))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("size", [(40, 40), (97, 60), (60, 97), (31, 200), (16, 17), (5, 9)])
+def test_resize_and_crop_equal_open_clip(kind: str, size: tuple[int, int]) -> None:
+    data = encoded(1, size, kind)
+    ours, theirs = decode_image(data, 16), reference(data, 16)
+    assert ours.dtype == torch.uint8 and ours.shape == (3, 16, 16) and ours.is_contiguous()
+    assert (ours.int() - theirs.int()).abs().max() <= 1
+
+
+@pytest.mark.skipif(not PHOTOS, reason="needs shared/data/photos_60")
+def test_photos_equal_open_clip() -> None:
+    for path in PHOTOS[:12]:
+        data = path.read_bytes()
+        assert (decode_image(data, 96).int() - reference(data, 96).int()).abs().max() <= 1, path.name
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_exif_orientation_is_honoured(orientation: int, kind: str) -> None:
+    upright = Image.new("RGB", (16, 16), "black")
+    upright.paste("red", (0, 0, 8, 8))
+    upright.paste("blue", (8, 0, 16, 8))
+    undo = {
+        1: None, 2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_270,
+    }[orientation]  # fmt: skip
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = saved(upright if undo is None else upright.transpose(undo), kind, exif=exif, subsampling=0)
+    assert (decode_image(data, 16).int() - pixels_of(upright).int()).abs().max() < 60  # any other way up: 255
+
+
+def test_every_kind_of_pixels_becomes_rgb() -> None:
+    grey = Image.new("L", (16, 16), 100)
+    for data in (
+        saved(grey),
+        saved(grey.convert("P")),
+        saved(Image.new("LA", (16, 16), (100, 255))),
+        saved(Image.new("RGBA", (16, 16), (100, 100, 100, 255))),
+        saved(Image.fromarray(np.full((16, 16), 100 * 257, dtype=np.uint16))),
+        saved(Image.new("CMYK", (16, 16), (0, 0, 0, 155)), "JPEG"),
+        saved(grey, "GIF"),
+        saved(grey, "BMP"),
+        saved(grey.convert("RGB"), "WEBP", lossless=True),
+    ):
+        difference = decode_image(data, 16).int() - 100
+        assert difference.abs().max() <= 1
+    assert decode_image(saved(Image.new("1", (16, 16), 1)), 16).unique().tolist() == [255]
+
+
+def test_transparency_is_laid_on_white() -> None:
+    assert decode_image(saved(Image.new("RGBA", (16, 16), (10, 20, 30, 0))), 16).unique().tolist() == [255]
+    assert decode_image(saved(Image.new("LA", (16, 16), (0, 128))), 16).unique().tolist() == [127]
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds almost no data."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+def with_jpeg_size(data: bytes, width: int, height: int) -> bytes:
+    at = data.index(b"\xff\xc0") + 5
+    return data[:at] + struct.pack(">HH", height, width) + data[at + 4 :]
+
+
+def test_pixels_are_limited_before_decoding() -> None:
+    started = time.perf_counter()
+    assert reason_of(png_header(10_000, 10_000)) == "too large"
+    assert reason_of(png_header(60_000, 60_000)) == "decompression bomb"
+    assert reason_of(with_jpeg_size(encoded(0), 9_000, 9_000)) == "too large"
+    assert reason_of(with_jpeg_size(encoded(0), 60_000, 60_000)) == "decompression bomb"
+    assert time.perf_counter() - started < 1
+
+
+def test_a_thin_picture_does_not_explode() -> None:
+    assert decode_image(saved(Image.new("RGB", (1, 60_000), "red")), 64).shape == (3, 64, 64)
+
+
+def test_reasons() -> None:
+    assert reason_of(b"") == "empty"
+    assert reason_of(b"<html>not found</html>") == "not an image"
+    assert reason_of(encoded(0)[:-40]) == "truncated"
+    assert reason_of(encoded(0, kind="PNG")[:-200]) in ("truncated", "corrupt")
+    assert reason_of(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n") == "not an image"
+
+
+def test_every_cut_gives_the_verdict_of_pillow() -> None:
+    data = encoded(3, (24, 24))
+    for length in range(len(data)):
+        try:
+            Image.open(io.BytesIO(data[:length])).load()
+        except OSError:
+            with pytest.raises(ImageError):
+                decode_image(data[:length], 24)
+        else:
+            decode_image(data[:length], 24)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    kind=st.sampled_from(["JPEG", "PNG", "GIF", "BMP", "WEBP"]),
+    changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8),
+)
+def test_broken_bytes_give_an_image_or_an_image_error(kind: str, changes: list[tuple[int, int]]) -> None:
+    data = bytearray(encoded(5, (12, 12), kind))
+    for at, value in changes:
+        data[at % len(data)] = value
+    try:
+        assert decode_image(bytes(data), 8).shape == (3, 8, 8)
+    except ImageError as error:
+        assert error.reason

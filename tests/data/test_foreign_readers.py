@@ -90,3 +90,14 @@ def test_shards_of_pairs_alone_are_read_too(tmp_path: Path) -> None:
     write_shard(tmp_path, 0, rows)
     samples = list(webdataset.WebDataset(str(tmp_path / "00000.tar"), shardshuffle=False))
     assert [(s["__key__"], s["jpg"], s["txt"].decode()) for s in samples] == [(r.key, r.image, r.caption) for r in rows]
+
+
+@pytest.mark.parametrize("reader", ["tripletclip", "webdataset", "datasets"])
+def test_snippets_of_the_documentation_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "data-format.md").read_text(encoding="utf-8")
+    snippets = [part.split("```")[0] for part in page.split("```python\n")[1:]]
+    (snippet,) = [code for code in snippets if f"import {reader}" in code or f"from {reader}" in code]
+    make_folder(tmp_path, 2, 2)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    exec(snippet, {})

@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -158,7 +158,13 @@ def test_done_marker_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fdopen", lambda handle, mode: (os.close(handle), open("/dev/full", mode))[1])
+    real = os.fdopen
+
+    def fdopen_on_full_disk(handle: int, mode: str) -> Any:
+        os.dup2(os.open("/dev/full", os.O_WRONLY), handle)
+        return real(handle, mode)
+
+    monkeypatch.setattr(os, "fdopen", fdopen_on_full_disk)
     with pytest.raises(UserError, match=r"cannot write .*00000\.tar: No space left") as error:
         write_shard(tmp_path, 0, make_triplets(30))
     one_line(error)
@@ -302,7 +308,7 @@ def test_nothing_to_read(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no finished shard"):
         Shards(tmp_path)
     write_shard(tmp_path, 0, [Triplet(key="a", caption="", status=REJECTED, reason="blurred")])
-    with pytest.raises(UserError, match="no accepted row.*blurred"):
+    with pytest.raises(UserError, match=r"no accepted row.*blurred"):
         Shards(tmp_path)
 
 
@@ -310,7 +316,7 @@ def test_absent_roles_and_names(tmp_path: Path) -> None:
     write_shard(tmp_path, 0, [Triplet(key="a", caption="c", image=b"i")])
     shards = Shards(tmp_path)
     assert not shards.has(NEG_IMAGE)
-    with pytest.raises(UserError, match="'a' in .* has no neg_image"):
+    with pytest.raises(UserError, match=r"'a' in .* has no neg_image"):
         shards.read(0, NEG_IMAGE)
     with pytest.raises(UserError, match="has no neg_caption"):
         shards.neg_caption(0)
@@ -325,10 +331,10 @@ def _read_in_child(shards: Shards, queue: "multiprocessing.Queue[list[bytes]]") 
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_readers_survive_fork_and_pickle(tmp_path: Path, method: str) -> None:
+def test_readers_survive_fork_and_pickle(tmp_path: Path, method: Literal["fork", "spawn"]) -> None:
     shards = Shards(make_folder(tmp_path, 3, 3))
     here = [shards.read(index, IMAGE) for index in range(6)]
-    context = multiprocessing.get_context(method)
+    context = multiprocessing.get_context("fork") if method == "fork" else multiprocessing.get_context("spawn")
     queue = context.Queue()
     child = context.Process(target=_read_in_child, args=(shards, queue))
     child.start()

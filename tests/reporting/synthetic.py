@@ -12,14 +12,15 @@ BUDGET = {"images": 1000.0, "texts": 500.0, "pairs": 500.0, "steps": 10.0, "flop
 ITEMS = 200
 
 
-def answers(right: int, items: int = ITEMS) -> str:
-    """``right`` ones, spread evenly, among ``items``."""
-    return "".join("1" if (place * 7919) % items < right else "0" for place in range(items))
+def answers(right: int, method: str) -> str:
+    """``right`` ones among the items, other ones for every method."""
+    shift = 37 * len(method)
+    return "".join("1" if (place * 7919 + shift) % ITEMS < right else "0" for place in range(ITEMS))
 
 
 def sugarcrepe(method: str, right: int, *, seed: int = 0, step: int = 10, suffix: str = "") -> Result:
     """``right`` of 200 items in every split."""
-    decisions = {split: answers(right) for split in SPLITS}
+    decisions = {split: answers(right, method) for split in SPLITS}
     groups = {"macro": list(SPLITS), "compositional": list(COMPOSITIONAL)}
     one, n = wilson(right, ITEMS), ITEMS
     metrics = {split: Metric(value=one.value, low=one.low, high=one.high, n=n) for split in SPLITS}

@@ -4,6 +4,7 @@ import base64
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from synthetic import full_run, run, sugarcrepe
@@ -53,8 +54,8 @@ def item(**fields: str) -> GalleryItem:
     return GalleryItem(image=PIXEL, neg_image=PIXEL, choices=choices, **captions)
 
 
-def written(folder: Path, results: list[Result], **more: object) -> tuple[str, Outline]:
-    write_page(folder / "report.html", title="demo", results=results, **more)  # type: ignore[arg-type]
+def written(folder: Path, results: list[Result], **more: Any) -> tuple[str, Outline]:
+    write_page(folder / "report.html", title="demo", results=results, **more)
     html = (folder / "report.html").read_text("utf8")
     outline = Outline()
     outline.feed(html)
@@ -126,12 +127,12 @@ def test_verdicts_and_gaps_are_in_words(whole: tuple[str, Outline]) -> None:
     assert "TripletCLIP is 20.0 points above CLIP" in text
     assert "TripletCLIP and CLIP are not apart: the difference is 0.0 points" in text  # the dense control
     assert "No reference run yet for NegImage." in text and "long run" in text
-    assert "Every method had encoded the same number of images and texts." not in text  # curves count otherwise
+    assert "Every method had encoded the same number of images and texts." in text
     for words in ("world.preset", "natural", "make demo && echo <done>", "constant encoder", "Common start"):
         assert words in text
 
 
-@pytest.mark.parametrize("results", [[], [sugarcrepe("clip", 120)], [sugarcrepe(f"new {EVIL} $x_1$", 3)]])
+@pytest.mark.parametrize("results", [[], [sugarcrepe("clip", 120)], [sugarcrepe(f"new {EVIL} $\\frac$", 3)]])
 def test_little_or_nothing_still_makes_a_page(tmp_path: Path, results: list[Result]) -> None:
     html, outline = written(tmp_path, results)
     text = " ".join(outline.text.split())
@@ -143,7 +144,8 @@ def test_little_or_nothing_still_makes_a_page(tmp_path: Path, results: list[Resu
 
 
 def test_the_same_results_give_the_same_page(tmp_path: Path) -> None:
-    assert written(tmp_path, full_run())[0] == written(tmp_path, full_run())[0]
+    results = run({"clip": 120})
+    assert written(tmp_path, results)[0] == written(tmp_path, results)[0]
 
 
 def test_changed_words_are_marked_and_escaped() -> None:

@@ -7,10 +7,11 @@ from rich.console import Console
 from synthetic import full_run, plain, run, sugarcrepe
 
 from tripletclip.reporting.ranking import absent, compact, ranking, split_table
+from tripletclip.reporting.results import Result
 from tripletclip.reporting.tables import print_report
 
 
-def printed(results: list, width: int = 100, encoding: str = "utf8") -> str:  # type: ignore[type-arg]
+def printed(results: list[Result], width: int = 100, encoding: str = "utf8") -> str:
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding)
     print_report(results, title="demo", console=Console(file=file, width=width, highlight=False))
@@ -23,7 +24,7 @@ def test_ranking_is_sorted_and_has_start_and_blind_lines() -> None:
     assert table.order == ["tripletclip", "negclip", "negimage", "clip-on-triplets", "clip"]
     first = table.methods[0].cells[0]
     assert first is not None and first.value == 80.0 and first.leads and " to " in first.doubt
-    assert table.methods[0].budget == 1300.0
+    assert table.methods[0].budget == 1500.0
     assert [row.name for row in table.start] == ["start"]
     assert [row.name for row in table.blind] == ["random", "constant encoder"]
     assert [cell.value if cell else None for cell in table.blind[1].cells] == [0.0, 0.0, None, None, None, None]

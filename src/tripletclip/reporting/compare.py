@@ -10,6 +10,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tripletclip.intervals import paired_bootstrap
 from tripletclip.reporting.names import PAPER_ORDER, display, listed
@@ -139,7 +140,7 @@ def headline(results: Sequence[Result], *, benchmark: str = "sugarcrepe") -> str
 
 def ordering(results: Sequence[Result]) -> str:
     """Whether the paper's order CLIP < NegCLIP++ < TripletCLIP holds in the compositional mean; empty if one lacks."""
-    steps = [compare(results, high, low) for low, high in zip(PAPER_ORDER, PAPER_ORDER[1:], strict=False)]
+    steps = [compare(results, high, low) for low, high in pairwise(PAPER_ORDER)]
     if not all(steps):
         return ""
     comparisons = [found[0] for found in steps]
@@ -169,5 +170,5 @@ def data_or_loss(results: Sequence[Result]) -> str:
 def neighbours(results: Sequence[Result], ranked: Sequence[str]) -> list[Comparison]:
     """Every method against CLIP, then each against the next one of ``ranked`` (best first), without repetition."""
     pairs = [(method, "clip") for method in ranked if method != "clip"]
-    pairs += [pair for pair in zip(ranked, ranked[1:], strict=False) if pair not in pairs]
+    pairs += [pair for pair in pairwise(ranked) if pair not in pairs]
     return [comparison for method, against in pairs for comparison in compare(results, method, against)]

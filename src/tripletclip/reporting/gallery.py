@@ -16,7 +16,7 @@ _SIGNATURES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """Whether a method preferred the true caption, and by how much cosine (positive: right; zero is a tie and loses)."""
+    """Whether a method preferred the true caption, and by how much cosine; zero is a tie and loses."""
 
     correct: bool
     margin: float
@@ -62,7 +62,7 @@ def data_uri(image: bytes) -> str:
 
 
 def marked_words(before: str, after: str) -> tuple[Markup, Markup]:
-    """Both sentences, escaped: words that only ``before`` has in ``<mark>``, those that only ``after`` has in ``<ins>``.
+    """Both sentences, escaped; words that only ``before`` has stand in ``<mark>``, those of ``after`` in ``<ins>``.
 
     >>> marked_words("a red cat", "a blue cat")
     (Markup('a <mark>red</mark> cat'), Markup('a <ins>blue</ins> cat'))

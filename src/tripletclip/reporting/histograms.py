@@ -30,7 +30,7 @@ class Kind:
 KINDS = {
     "cross": Kind(
         title="Image against caption",
-        note="The further the filled part lies to the right of the outline, the better the two captions are told apart.",
+        note="The further the filled part lies to the right of the outline, the better the captions are told apart.",
         filled="positive",
         filled_name="with its caption",
         outline="negative",

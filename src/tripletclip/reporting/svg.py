@@ -9,6 +9,7 @@ import io
 import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 from markupsafe import Markup, escape
@@ -26,7 +27,7 @@ _VARIABLES = {INK: "currentColor", MUTED: "var(--muted)", LINE: "var(--line)"}
 _METHOD_COLOURS = {css_class(name): f"#0000{16 + place:02x}" for place, name in enumerate((*METHODS, START, "?"))}
 _VARIABLES |= {colour: f"var(--{name})" for name, colour in _METHOD_COLOURS.items()}
 
-_SETTINGS = {
+_SETTINGS: Any = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.size": 12,

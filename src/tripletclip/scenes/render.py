@@ -88,9 +88,11 @@ def render(scenes: Sequence[Scene], seeds: Sequence[int], world: World, size: in
     generators = [np.random.Generator(np.random.SFC64(seed)) for seed in seeds]
     canvas = _backgrounds(scenes, generators, world, size)
     objects = [_objects(scene, generator, world) for scene, generator in zip(scenes, generators, strict=True)]
+    # The widest shape reaches 1.15 radii; one pixel on each side is for its soft edge.
+    side = int(np.ceil(2 * (1.16 * world.radius[1] * size + 1)))
     for layer in range(max(len(row) for row in objects)):
         rows = [index for index, row in enumerate(objects) if layer < len(row)]
-        _paint(canvas, np.array(rows), np.stack([objects[index][layer] for index in rows]), size)
+        _paint(canvas, np.array(rows), np.stack([objects[index][layer] for index in rows]), side)
     return np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
 
 
@@ -149,47 +151,45 @@ def _objects(scene: Scene, generator: np.random.Generator, world: World) -> list
     return rows
 
 
-def _paint(canvas: Floats, rows: NDArray[np.int64], objects: Floats, size: int) -> None:
-    """Blend one object a picture into ``canvas`` through a window around it."""
-    side = int(np.ceil(2 * 1.2 * 0.25 * size)) + 2
+def _paint(canvas: Floats, rows: NDArray[np.int64], objects: Floats, side: int) -> None:
+    """Blend one object a picture into ``canvas``, through a window of ``side`` pixels around it."""
+    size = canvas.shape[1]
     centre = objects[:, :2] * size - 0.5
-    corner = np.clip(np.round(centre - side / 2).astype(int), 0, size - side)
+    corner = np.clip(np.round(centre - (side - 1) / 2).astype(int), 0, size - side)
     step = np.arange(side)
     column, row = corner[:, :1] + step, corner[:, 1:] + step
-    scale = objects[:, 2] * size
-    dx = (column - centre[:, :1])[:, None, :] / scale[:, None, None]
-    dy = (row - centre[:, 1:])[:, :, None] / scale[:, None, None]
+    scale = (objects[:, 2] * size)[:, None, None]
+    dx = (column - centre[:, :1])[:, None, :] / scale
+    dy = (row - centre[:, 1:])[:, :, None] / scale
     turn = objects[:, 3, None, None]
     radius = np.sqrt(dx * dx + dy * dy)
-    angle = np.arctan2(dy, dx) - turn
-    slot = np.floor((angle / (2 * np.pi) + 0.5) * ANGLES).astype(int) % ANGLES
+    slot = ((np.arctan2(dy, dx) - turn) * np.float32(ANGLES / (2 * np.pi)) + 1.5 * ANGLES).astype(int) % ANGLES
     shape = objects[:, 6].astype(int)[:, None, None]
     outer, inner = shape_tables()
-    edge = np.minimum(outer[shape, slot] - radius, radius - inner[shape, slot]) * scale[:, None, None]
-    cover = np.clip(edge + 0.5, 0, 1)
-    u = dx * np.cos(turn) + dy * np.sin(turn)
-    v = dy * np.cos(turn) - dx * np.sin(turn)
-    ink = _textures(objects[:, 7].astype(int), u, v, objects[:, 4:6])
-    colour = objects[:, None, None, 8:11]
-    bright = (colour @ np.array([0.3, 0.59, 0.11], np.float32))[..., None] > 150
-    inked = colour + 0.85 * ink[..., None] * (np.where(bright, 30.0, 250.0) - colour)
-    where = (rows[:, None, None], row[:, :, None], column[:, None, :])
+    edge = np.minimum(outer[shape, slot] - radius, radius - inner[shape, slot]) * scale
+    # Only what the object covers is coloured: less than half of the window.
+    hit = np.nonzero(edge > -0.5)
+    which, down, across = hit
+    edge = edge[hit]
+    sine, cosine = np.sin(objects[which, 3]), np.cos(objects[which, 3])
+    x, y = dx[which, 0, across], dy[which, down, 0]
+    ink = _textures(objects[which, 7].astype(int), x * cosine + y * sine, y * cosine - x * sine, objects[which, 4:6])
+    colour = objects[which, 8:11]
+    bright = (objects[:, 8:11] @ np.array([0.3, 0.59, 0.11], np.float32) > 150)[which, None]
+    inked = colour + 0.85 * ink[:, None] * (np.where(bright, np.float32(30), np.float32(250)) - colour)
     # The outline, a little darker, keeps pale things visible on snow.
-    rim = np.clip(1.5 - edge, 0, 1)[..., None]
-    canvas[where] += cover[..., None] * (inked * (1 - 0.45 * rim) - canvas[where])
+    painted = inked * (1 - 0.45 * np.clip(1.5 - edge, 0, 1))[:, None]
+    where = (rows[which], row[which, down], column[which, across])
+    under = canvas[where]
+    canvas[where] = under + np.minimum(edge + 0.5, 1)[:, None] * (painted - under)
 
 
 def _textures(kind: NDArray[np.int64], u: Floats, v: Floats, phase: Floats) -> Floats:
-    """Ink in [0, 1] for plain, striped, dotted, checked in the object's own coordinates."""
-    shift = 0.4 * (phase - 0.5)
-    a = np.sin(6.2 * (u + shift[:, 0, None, None]))
-    b = np.sin(6.2 * (v + shift[:, 1, None, None]))
-    soft = 3.0
-    striped = np.clip(0.5 + soft * b, 0, 1)
-    dotted = np.clip(soft * (a * a * b * b - 0.45) + 0.5, 0, 1)
-    checked = np.clip(0.5 + soft * a * b, 0, 1)
-    ink = np.stack([np.zeros_like(striped), striped, dotted, checked])
-    return ink[kind, np.arange(len(kind))]
+    """Ink in [0, 1] for plain, striped, dotted, checked at points ``u, v`` of the object's own coordinates."""
+    a = np.sin(6.2 * u + 2.5 * (phase[:, 0] - 0.5))
+    b = np.sin(6.2 * v + 2.5 * (phase[:, 1] - 0.5))
+    pattern = np.select([kind == 1, kind == 2, kind == 3], [b, a * a * b * b - 0.45, a * b], -1.0)
+    return np.clip(0.5 + 3.0 * pattern, 0, 1).astype(np.float32)
 
 
 assert set(NOUN_COLOUR) == set(NOUNS) and set(COLOUR) == set(COLOURS) and set(GROUND) == set(BACKGROUNDS)

@@ -1,0 +1,104 @@
+"""The objectives of the paper (Patel et al. 2024, arXiv 2411.02545) as patterns of one two-way softmax.
+
+X, Y: images and captions; X', Y': their hard negatives. Half 0 is the positive, half 1 the negative.
+Adding an objective is one entry in ``OBJECTIVES``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tripletclip.data.triplet import CAPTION, IMAGE, NEG_CAPTION, NEG_IMAGE
+from tripletclip.errors import unknown_name
+from tripletclip.objectives.contrastive import Pattern, two_way_softmax
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """A named pattern; ``title`` is the system's name in tables."""
+
+    name: str
+    title: str
+    pattern: Pattern
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles of a triplet that the objective needs."""
+        roles = [IMAGE, CAPTION]
+        roles += [NEG_IMAGE] if self.pattern.image_halves == 2 else []
+        roles += [NEG_CAPTION] if self.pattern.text_halves == 2 else []
+        return tuple(roles)
+
+    @property
+    def passes(self) -> int:
+        """Images plus texts encoded for one pair."""
+        return self.pattern.image_halves + self.pattern.text_halves
+
+
+OBJECTIVES: dict[str, Objective] = {
+    objective.name: objective
+    for objective in (
+        # L_CLIP = (L_CL(X->Y) + L_CL(Y->X)) / 2, Eq. 1.
+        Objective(name="clip", title="CLIP", pattern=Pattern(image_to_text=((0,),), text_to_image=((0,),))),
+        # L_NegCLIP(X, Y, Y') = (L_NegCL(X->Y; Y') + L_CL(Y->X)) / 2, Eqs. 2 and 3.
+        Objective(name="negclip", title="NegCLIP++", pattern=Pattern(image_to_text=((0, 1),), text_to_image=((0,), ()))),
+        # L_NegCLIP(Y, X, X'): the roles of the modalities exchanged.
+        Objective(name="negimage", title="NegImage", pattern=Pattern(image_to_text=((0,), ()), text_to_image=((0, 1),))),
+        # L_TCL = L_NegCLIP(X, Y, Y') + L_NegCLIP(X', Y', Y), Eq. 4: texts meet the images of their own half only.
+        Objective(
+            name="tripletclip",
+            title="TripletCLIP",
+            pattern=Pattern(image_to_text=((0, 1), (0, 1)), text_to_image=((0,), (1,))),
+        ),
+        # The control that tells more data from the triplet loss: L_CLIP of the doubled batch, everything meets.
+        Objective(
+            name="clip-on-triplets",
+            title="CLIP on triplets",
+            pattern=Pattern(image_to_text=((0, 1), (0, 1)), text_to_image=((0, 1), (0, 1)), weight=0.25),
+        ),
+    )
+}
+
+
+def objective_named(name: str) -> Objective:
+    """The objective called ``name``."""
+    if name not in OBJECTIVES:
+        raise unknown_name("objective", name, OBJECTIVES)
+    return OBJECTIVES[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """L2-normalised features of a batch, each ``[N, D]``; the negatives are None where a batch has none."""
+
+    image_ND: Tensor
+    text_ND: Tensor
+    neg_image_ND: Tensor | None = None
+    neg_text_ND: Tensor | None = None
+
+
+def contrastive_losses(
+    objective: Objective, features: Features, logit_scale: Tensor, *, chunk: int | None = None
+) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
+    """``(losses, report)``: the sum of ``losses`` is minimised, ``report`` is logged.
+
+    The report holds ``accuracy`` (share of images that score their caption above every other of the positive half)
+    and, where negatives exist, ``hard_accuracy`` (share of images that score it above their own hard negative).
+    """
+    images = [half for half in (features.image_ND, features.neg_image_ND) if half is not None]
+    texts = [half for half in (features.text_ND, features.neg_text_ND) if half is not None]
+    image_loss, text_loss = two_way_softmax(images, texts, logit_scale, objective.pattern, chunk=chunk)
+    return {"image_to_text_loss": image_loss, "text_to_image_loss": text_loss}, _accuracies(features)
+
+
+@torch.no_grad()
+def _accuracies(features: Features) -> dict[str, Tensor]:
+    cosine_NM = features.image_ND @ features.text_ND.T
+    own = cosine_NM.diagonal()
+    beaten = (cosine_NM >= own[:, None]).sum(1) == 1
+    report = {"accuracy": beaten.float().mean()}
+    if features.neg_text_ND is not None:
+        report["hard_accuracy"] = (own > (features.image_ND * features.neg_text_ND).sum(1)).float().mean()
+    return report

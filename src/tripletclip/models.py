@@ -9,7 +9,7 @@ loads it with ``open_clip.create_model_and_transforms("local-dir:FOLDER")``.
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,8 +18,8 @@ import open_clip
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
 
 from tripletclip.errors import UserError
 from tripletclip.files import write_atomic
@@ -34,7 +34,7 @@ class ModelConfig:
 
     embed_dim: int = 64
     image_size: int = 48
-    patch_size: int = 8
+    patch_size: int = 12
     vision_width: int = 64
     vision_layers: int = 3
     text_width: int = 64
@@ -114,21 +114,115 @@ def build(config: ModelConfig, vocab_size: int, seed: int) -> open_clip.CLIP:
     return model
 
 
-def encode_images(model: open_clip.CLIP, image_BCHW: Tensor) -> Tensor:
-    """L2-normalised image features ``[B, D]`` of normalised pixels ``[B, 3, H, W]``."""
-    features: Tensor = model.encode_image(image_BCHW, normalize=True)
+def image_features(model: nn.Module, image_BCHW: Tensor) -> Tensor:
+    """Image features ``[B, D]``, not normalised, of normalised pixels ``[B, 3, H, W]``."""
+    output = model(image=image_BCHW)
+    features: Tensor = output["image_features"] if isinstance(output, dict) else output[0]
     return features
 
 
-def encode_texts(model: open_clip.CLIP, text_BL: Tensor) -> Tensor:
-    """L2-normalised text features ``[B, D]``; ``text_BL`` may be cut to its longest text.
+def text_features(model: nn.Module, text_BL: Tensor, length: int) -> Tensor:
+    """Text features ``[B, D]`` of texts that all end within ``length`` tokens, computed on those tokens only.
 
-    Attention in CLIP's text tower is causal, so what follows the end token changes nothing: a batch costs what its
-    longest text costs. open_clip's own ``encode_text`` always takes the full context.
+    Attention in CLIP's text tower is causal: nothing after the end token changes its feature, so a batch costs what its
+    longest text costs. open_clip's ``CLIP`` adds position embeddings of the full context; they and the mask are swapped
+    for their first ``length`` rows during this call. A model whose texts cannot be cut safely gets all columns.
     """
-    length = text_BL.shape[1]
-    x = model.token_embedding(text_BL) + model.positional_embedding[:length]
-    mask = model.attn_mask[:length, :length]
-    x = model.ln_final(model.transformer(x, attn_mask=mask))
-    end_BD = x[torch.arange(len(x), device=x.device), text_BL.argmax(-1)]
-    return F.normalize(end_BD @ model.text_projection, dim=-1)
+    positions = dict(model.named_parameters(recurse=False)).get("positional_embedding")
+    mask = dict(model.named_buffers(recurse=False)).get("attn_mask")
+    if positions is None or mask is None or str(model.text_pool_type) not in ("argmax", "eos", "first"):
+        output = model(text=text_BL)
+    else:
+        short = {"positional_embedding": positions[:length], "attn_mask": mask[:length, :length]}
+        output = functional_call(model, short, kwargs={"text": text_BL[:, :length]})
+    features: Tensor = output["text_features"] if isinstance(output, dict) else output[1]
+    return features
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """A model with what its inputs need: the tokenizer and, per channel of pixels in 0..1, the mean and deviation.
+
+    ``cfg`` is the ``model_cfg`` that open_clip builds the model from.
+    """
+
+    model: open_clip.CLIP
+    cfg: Mapping[str, Any]
+    tokenizer: Tokenizer
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.27, 0.27, 0.27)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square images that the model takes, in pixels."""
+        size = self.model.visual.image_size
+        return int(size[0] if isinstance(size, tuple) else size)
+
+    def pixels(self, image_BCHW: Tensor, device: torch.device | str) -> Tensor:
+        """uint8 images to normalised float pixels; they travel as bytes and are normalised on ``device``."""
+        moved = image_BCHW.to(device, non_blocking=True).float().div_(255)
+        mean = torch.tensor(self.mean, device=device).view(1, 3, 1, 1)
+        return moved.sub_(mean).div_(torch.tensor(self.std, device=device).view(1, 3, 1, 1))
+
+
+def new_clip(config: ModelConfig, words: Sequence[str], seed: int) -> Clip:
+    """A fresh model with a tokenizer of ``words``."""
+    tokenizer = WordTokenizer(words, config.context_length)
+    model = build(config, tokenizer.vocab_size, seed)
+    return Clip(model=model, cfg=open_clip_config(config, tokenizer.vocab_size), tokenizer=tokenizer)
+
+
+def save_clip(clip: Clip, folder: Path) -> None:
+    """Write an open_clip ``local-dir``: configuration, weights as safetensors, and the tokenizer beside them.
+
+    The configuration is written last, so a folder that has one is whole.
+    """
+    if not isinstance(clip.tokenizer, WordTokenizer):
+        raise UserError(f"a {type(clip.tokenizer).__name__} cannot be saved yet; only word tokenizers can")
+    config = {
+        "model_cfg": clip.cfg,
+        "preprocess_cfg": {"mean": clip.mean, "std": clip.std, "interpolation": "bicubic", "resize_mode": "shortest"},
+    }
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in clip.model.state_dict().items()}
+    write_atomic(folder / WEIGHTS_FILE, save(weights, metadata={"format": "pt"}))
+    write_atomic(folder / TOKENIZER_FILE, clip.tokenizer.to_json())
+    write_atomic(folder / CONFIG_FILE, json.dumps(config, indent=1).encode())
+
+
+def load_clip(folder: Path) -> Clip:
+    """Read what :func:`save_clip` wrote. A missing, torn or foreign file is a :class:`UserError` that names it."""
+    try:
+        config = json.loads((folder / CONFIG_FILE).read_text("utf8"))
+        tokenizer = json.loads((folder / TOKENIZER_FILE).read_text("utf8"))
+        model = open_clip.CLIP(**config["model_cfg"])
+        model.load_state_dict(load_file(folder / WEIGHTS_FILE))
+        words = WordTokenizer(tokenizer["words"], tokenizer["context_length"])
+        mean, std = tuple(config["preprocess_cfg"]["mean"]), tuple(config["preprocess_cfg"]["std"])
+    except FileNotFoundError as error:
+        raise UserError(f"{folder} is no model folder: {Path(error.filename).name} is missing") from error
+    except (json.JSONDecodeError, SafetensorError, KeyError, TypeError, RuntimeError) as error:
+        first_line = str(error).splitlines()[0]
+        raise UserError(f"the model in {folder} cannot be read ({first_line}); save it again") from error
+    return Clip(model=model, cfg=config["model_cfg"], tokenizer=words, mean=mean, std=std)
+
+
+def weights_hash(folder: Path) -> str:
+    """SHA-256 of a model folder's weights: the name of a checkpoint that cannot lie."""
+    return hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
+
+
+def forward_flops(cfg: Mapping[str, Any], tokens: float) -> tuple[float, float]:
+    """FLOPs of one image and of one text of ``tokens`` tokens through their towers (a multiply-add counts as two).
+
+    Matrix products alone: 24 L W^2 + 4 L^2 W a layer for L tokens of width W, and the patch embedding. A training step
+    costs three times as much.
+    """
+
+    def tower(length: float, width: int, layers: int) -> float:
+        return layers * (24 * length * width**2 + 4 * length**2 * width)
+
+    vision, text = cfg["vision_cfg"], cfg["text_cfg"]
+    patches = (vision["image_size"] // vision["patch_size"]) ** 2
+    stem = 2 * patches * 3 * vision["patch_size"] ** 2 * vision["width"]
+    image = stem + tower(patches + 1, vision["width"], vision["layers"])
+    return image, tower(tokens, text["width"], text["layers"])

@@ -11,10 +11,10 @@ from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from tripletclip.data.transforms import ImageError, decode_image
 from tripletclip.errors import UserError
+from tripletclip.models import Clip, image_features, text_features
 
 Item = TypeVar("Item", bound=Hashable)
 
@@ -100,7 +100,7 @@ class ClipEncoder:
             for start in range(0, len(images), self.batch_size):
                 pixels_BCHW = self._pixels(images[start : start + self.batch_size], start).to(self.device)
                 normal_BCHW = (pixels_BCHW.float() / 255 - self._mean) / self._std
-                batches.append(_unit(_image_features(self.model, normal_BCHW)))
+                batches.append(_unit(image_features(self.model, normal_BCHW)))
         return torch.cat(batches) if batches else torch.zeros(0, 0)
 
     def encode_texts(self, texts: list[str]) -> Tensor:
@@ -129,35 +129,17 @@ class ClipEncoder:
         return torch.stack(decoded)
 
 
+def clip_encoder(clip: Clip, device: torch.device | str = "cpu") -> ClipEncoder:
+    """The encoder of one of our models."""
+    return ClipEncoder(
+        clip.model, clip.tokenizer, image_size=clip.image_size, mean=clip.mean, std=clip.std, device=device
+    )
+
+
 def text_lengths(tokens_ML: Tensor) -> Tensor:
     """Tokens of each text up to its last that is not padding, at least 1: int64 [M]."""
     position_L = torch.arange(1, tokens_ML.shape[1] + 1, device=tokens_ML.device)
     return ((tokens_ML != PAD) * position_L).amax(dim=1).clamp(min=1)
-
-
-def text_features(model: nn.Module, tokens_BL: Tensor, length: int) -> Tensor:
-    """Features [B, D] of texts that all end within ``length`` tokens, computed on those tokens only.
-
-    Under a causal mask nothing after the end-of-text token can change its feature, so the columns after the longest
-    text are cut. open_clip's ``CLIP`` adds position embeddings of the full context: they and the mask are swapped for
-    their first ``length`` rows during this call. A model whose texts cannot be cut safely gets all columns.
-    """
-    positions = dict(model.named_parameters(recurse=False)).get("positional_embedding")
-    mask = dict(model.named_buffers(recurse=False)).get("attn_mask")
-    if positions is None or mask is None or str(model.text_pool_type) not in ("argmax", "eos", "first"):
-        return _text_output(model(text=tokens_BL))
-    short = {"positional_embedding": positions[:length], "attn_mask": mask[:length, :length]}
-    return _text_output(functional_call(model, short, kwargs={"text": tokens_BL[:, :length]}))
-
-
-def _image_features(model: nn.Module, pixels_BCHW: Tensor) -> Tensor:
-    output = model(image=pixels_BCHW)
-    features: Tensor = output["image_features"] if isinstance(output, dict) else output[0]
-    return features
-
-
-def _text_output(output: dict[str, Tensor] | tuple[Tensor, ...]) -> Tensor:
-    return output["text_features"] if isinstance(output, dict) else output[1]
 
 
 def _unit(features_BD: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from random import Random
 from typing import TypeAlias
 
-from tripletclip.scenes.grammar import OPPOSITE, Phrasing, Scene, Thing, free_place
+from tripletclip.scenes.grammar import OPPOSITE, Phrasing, Scene, Thing, draw_noun, free_place
 from tripletclip.scenes.world import PLACES, World
 
 Edit: TypeAlias = tuple[Scene, Phrasing]
@@ -32,7 +32,7 @@ def _with_thing(scene: Scene, index: int, thing: Thing) -> Scene:
 def replace_obj(world: World, scene: Scene, phrasing: Phrasing, rng: Random) -> Edit | None:
     """Another noun for one of the things."""
     index = rng.randrange(len(scene.things))
-    noun = rng.choice(_others(world.nouns, *_nouns(scene)))
+    noun = draw_noun(world, rng, _nouns(scene))
     return _with_thing(scene, index, replace(scene.things[index], noun=noun)), phrasing
 
 
@@ -84,7 +84,7 @@ def add_obj(world: World, scene: Scene, phrasing: Phrasing, rng: Random) -> Edit
     """One more object, in the picture and at the end of the caption."""
     if scene.extra is not None or scene.count > 1:
         return None
-    noun = rng.choice(_others(world.nouns, *_nouns(scene)))
+    noun = draw_noun(world, rng, _nouns(scene))
     extra = Thing(noun, world.typical[noun], free_place(scene.things, rng))
     return replace(scene, extra=extra), phrasing
 

@@ -1,5 +1,6 @@
 """Scenes and their captions. Everything is drawn from a ``random.Random`` that the caller seeds."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from random import Random
 
@@ -55,23 +56,39 @@ def sample_scene(world: World, rng: Random) -> Scene:
     kind = rng.random()
     extra_place: str | None = None
     if kind < world.counted_rate:
-        noun = rng.choice(world.nouns)
+        noun = draw_noun(world, rng)
         return Scene((_thing(world, rng, noun, "middle"),), background, count=rng.choice((2, 3)))
     if kind < world.counted_rate + world.alone_rate:
-        place = rng.choice(PLACES)
-        nouns = rng.sample(world.nouns, 2)
+        nouns = _draw_nouns(world, rng, 2)
+        place = world.typical_place[nouns[0]] if rng.random() < world.place_prior else rng.choice(PLACES)
         things: tuple[Thing, ...] = (_thing(world, rng, nouns[0], place),)
         extra_place = OPPOSITE[place]
     else:
-        nouns = rng.sample(world.nouns, 3)
-        first, second = rng.choice((("left", "right"), ("top", "bottom")))
-        typical = rng.random() < world.order_prior
-        if (world.rank[nouns[0]] < world.rank[nouns[1]]) != typical:
-            first, second = second, first
+        nouns = _draw_nouns(world, rng, 3)
+        first, second = world.typical_places(nouns[0], nouns[1])
+        if rng.random() >= world.place_prior:
+            first = rng.choice(PLACES)
+            second = OPPOSITE[first]
         things = (_thing(world, rng, nouns[0], first), _thing(world, rng, nouns[1], second))
         extra_place = free_place(things, rng)
     extra = _thing(world, rng, nouns[-1], extra_place) if rng.random() < world.extra_rate else None
     return Scene(things, background, extra)
+
+
+def draw_noun(world: World, rng: Random, taken: Collection[str] = ()) -> str:
+    """A noun by its frequency that is not ``taken``."""
+    while (noun := rng.choices(world.nouns, world.frequency)[0]) in taken:
+        pass
+    return noun
+
+
+def _draw_nouns(world: World, rng: Random, count: int) -> list[str]:
+    nouns: list[str] = []
+    while len(nouns) < count:
+        nouns.append(draw_noun(world, rng, nouns))
+    # Drawing without return favours frequent nouns in front; no place in the scene shall.
+    rng.shuffle(nouns)
+    return nouns
 
 
 def free_place(things: tuple[Thing, ...], rng: Random) -> str:

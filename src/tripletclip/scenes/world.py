@@ -38,9 +38,12 @@ class World:
     """The parameters of a world. Rates are probabilities in [0, 1].
 
     nouns, attributes    the words; ``attribute_is`` says what the attribute paints: the ``texture`` or the ``colour``
+    noun_exponent        nouns are drawn by Zipf's law, rank ** -exponent; 0 is uniform. Frequent nouns matter more than
+                         they seem: they are what a relation is first learned from (docs/log.md)
     attribute_rate       how often an object's attribute is said in the caption
     attribute_prior      how often an object has the typical attribute of its noun; 1/len(attributes) is no prior
-    order_prior          how often two objects stand in the typical order of their nouns; 0.5 is no prior
+    place_prior          how often things stand where their nouns typically do: one in its typical place, two in their
+                         typical order along their typical axis; otherwise anywhere. 0 is no prior
     background_rate      how often the background is said
     counted_rate         share of scenes with one kind of object, two or three times
     alone_rate           share of scenes with one object and its place
@@ -54,9 +57,10 @@ class World:
     nouns: tuple[str, ...]
     attributes: tuple[str, ...]
     attribute_is: str
+    noun_exponent: float = 1.2
     attribute_rate: float = 0.5
     attribute_prior: float = 0.87
-    order_prior: float = 0.87
+    place_prior: float = 0.87
     background_rate: float = 0.3
     counted_rate: float = 0.1
     alone_rate: float = 0.3
@@ -72,10 +76,23 @@ class World:
         return {noun: self.attributes[place % len(self.attributes)] for place, noun in enumerate(ranked)}
 
     @cached_property
-    def rank(self) -> dict[str, int]:
-        """Noun to its rank: of two, the lower rank typically stands left or on top."""
-        ranked = sorted(self.nouns, key=lambda noun: seed_of("rank", noun))
-        return {noun: place for place, noun in enumerate(ranked)}
+    def typical_place(self) -> dict[str, str]:
+        """Noun to the place where it typically stands alone; the places are spread evenly over the nouns."""
+        ranked = sorted(self.nouns, key=lambda noun: seed_of("place", noun))
+        return {noun: PLACES[index % len(PLACES)] for index, noun in enumerate(ranked)}
+
+    def typical_places(self, first: str, second: str) -> tuple[str, str]:
+        """Where two nouns typically stand together; the same for (a, b) and (b, a)."""
+        low, high = sorted((first, second))
+        left, right = ("left", "right") if seed_of("axis", low, high) % 2 else ("top", "bottom")
+        low_is_left = seed_of("order", low, high) % 2 == 0
+        return (left, right) if (first == low) == low_is_left else (right, left)
+
+    @cached_property
+    def frequency(self) -> tuple[float, ...]:
+        """Relative frequency of each noun, in the order of ``nouns``."""
+        ranked = sorted(self.nouns, key=lambda noun: seed_of("frequency", noun))
+        return tuple((ranked.index(noun) + 1) ** -self.noun_exponent for noun in self.nouns)
 
     @cached_property
     def heldout_things(self) -> frozenset[tuple[str, str]]:
@@ -107,9 +124,10 @@ def dense() -> World:
         nouns=("ball", "box", "cross", "heart", "star", "tent"),
         attributes=COLOURS,
         attribute_is="colour",
+        noun_exponent=0.0,
         attribute_rate=1.0,
         attribute_prior=1 / len(COLOURS),
-        order_prior=0.5,
+        place_prior=0.0,
     )
 
 

@@ -1,0 +1,147 @@
+"""The command line: parse, call, print."""
+
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from tripletclip.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """The whole method on the embedded world: scenes, shards, training, measurement, report."""
+
+    out: Path = Path("runs/demo")
+    """Folder of the demo. The same command in the same folder goes on where it was."""
+    budget: str = "standard"
+    """quick (90 s), standard (8 min), or full (every method from scratch on 4 million passes; hours)."""
+    world: str = "natural"
+    """natural, or dense: the control in which hard negatives are hardly needed."""
+    seeds: int = 1
+    """Train every method with this many seeds."""
+    methods: tuple[str, ...] = ()
+    """clip, clip-on-triplets, negclip, negimage, tripletclip; none given means all."""
+    control: Path | None = None
+    """Folder of a finished demo of the dense world, to stand beside this one in the report."""
+    jobs: int = 2
+    """Runs that train side by side, a core each."""
+    device: str = "cpu"
+    overwrite: bool = False
+    """Remove what the folder holds and start again."""
+    resume: bool = False
+    """Only go on: refuse to start a new demo."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenes:
+    """Write a data set of the embedded world as shards."""
+
+    out: Path
+    """Folder of the shards."""
+    world: str = "natural"
+    part: str = "train"
+    """train, pairs, pairs-heldout, retrieval or classes."""
+    rows: int = 10_000
+    seed: int = 1
+    image_size: int = 48
+    jobs: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train a small CLIP on a folder of shards; the run's folder is an open_clip local-dir."""
+
+    data: Path
+    out: Path
+    objective: str = "tripletclip"
+    """clip, clip-on-triplets, negclip, negimage or tripletclip."""
+    init: Path | None = None
+    """Model folder to start from; none: fresh weights."""
+    steps: int = 1000
+    passes_per_step: int = 192
+    """Images plus texts encoded in a step: equal numbers are equal compute for every objective."""
+    learning_rate: float = 2e-3
+    warmup: int = 200
+    weight_decay: float = 0.1
+    chunk: int | None = None
+    """Rows of logits that exist at a time in the loss; none keeps them all."""
+    precision: str = "fp32"
+    device: str = "cpu"
+    seed: int = 0
+    workers: int = 0
+    save_every: int = 500
+    resume: bool = False
+    """Go on with the run in --out."""
+    overwrite: bool = False
+    """Replace the run in --out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Measure model folders on shard folders: pairs (with a split column), retrieval, or classes (with classes.json)."""
+
+    model: tuple[Path, ...]
+    """One or more model folders."""
+    data: tuple[Path, ...]
+    """One or more benchmark folders of shards."""
+    out: Path
+    """Folder of the result files."""
+    device: str = "cpu"
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Tables and one self-contained page from result files."""
+
+    results: Annotated[Path, tyro.conf.Positional]
+    """Folder of result files."""
+    out: Path = Path("report.html")
+    control: Path | None = None
+    """Folder of the same runs' results in the dense world."""
+
+
+VERBS = {"demo": Demo, "scenes": Scenes, "train": Train, "evaluate": Evaluate, "report": Report}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point; exits with 2 for a user's mistake and 130 for an interruption that can be resumed."""
+    signal.signal(signal.SIGTERM, lambda number, frame: _raise_interrupt())
+    try:
+        verb = tyro.extras.subcommand_cli_from_dict(VERBS, args=arguments, prog="tripletclip", description=DESCRIPTION)
+        _run(verb)
+    except UserError as error:
+        print(f"tripletclip: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("tripletclip: interrupted; the same command goes on where it was", file=sys.stderr)
+        sys.exit(130)
+
+
+DESCRIPTION = "CLIP that reads word order: hard-negative captions and images, training on both, and honest measurement."
+
+
+def _raise_interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def _run(verb: object) -> None:
+    """Import what the verb needs only now: --help stays quick."""
+    from tripletclip import commands
+
+    match verb:
+        case Demo():
+            commands.demo(verb)
+        case Scenes():
+            commands.scenes(verb)
+        case Train():
+            commands.train(verb)
+        case Evaluate():
+            commands.evaluate(verb)
+        case Report():
+            commands.report(verb)

@@ -1,0 +1,168 @@
+"""What the verbs do: each turns its arguments into a config, calls a room, and shows progress."""
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from tripletclip import demo as pipeline
+from tripletclip.data.shards import Shards
+from tripletclip.errors import UserError
+from tripletclip.evaluation.encoder import clip_encoder
+from tripletclip.evaluation.suite import BenchmarkSet, class_set, pair_set, retrieval_set
+from tripletclip.evaluation.suite import evaluate as measure
+from tripletclip.models import load_clip, weights_hash
+from tripletclip.recipes.embedded import budget_named
+from tripletclip.report import demo_report
+from tripletclip.reporting.page import write_page
+from tripletclip.reporting.results import load_results, save_result
+from tripletclip.reporting.tables import print_report
+from tripletclip.scenes.benchmark import SetConfig, write_set
+from tripletclip.scenes.grammar import vocabulary
+from tripletclip.scenes.world import natural, world_named
+from tripletclip.training.config import TrainConfig
+from tripletclip.training.loop import Interrupted, StepReport
+from tripletclip.training.loop import train as run_training
+
+if TYPE_CHECKING:
+    from tripletclip.cli import Demo, Evaluate, Report, Scenes, Train
+
+
+def demo(verb: "Demo") -> None:
+    """Everything, with one progress display; ends with the tables and the path of the page."""
+    if verb.seeds < 1 or verb.jobs < 1:
+        raise UserError("seeds and jobs count from 1")
+    world_named(verb.world)
+    config = pipeline.DemoConfig(
+        out=verb.out,
+        budget=budget_named(verb.budget),
+        world=verb.world,
+        seeds=verb.seeds,
+        methods=verb.methods,
+        jobs=verb.jobs,
+        device=verb.device,
+    )
+    methods = config.method_names()
+    if verb.resume and not (verb.out / pipeline.MANIFEST).exists():
+        raise UserError(f"{verb.out} holds no demo to resume; leave out --resume to start one")
+    pipeline.open_folder(config, overwrite=verb.overwrite)
+    with progress_display() as show:
+        sets = _make_sets(config, show)
+        seeds = range(config.seeds)
+        if config.budget.start_steps:
+            starts = [pipeline.start_job(config, sets, seed) for seed in seeds]
+            pipeline.run_all(starts, config.jobs, _watch_runs(show))
+        jobs = [pipeline.method_job(config, sets, method, seed) for seed in seeds for method in methods]
+        pipeline.run_all(jobs, config.jobs, _watch_runs(show))
+    demo_report(config, control=verb.control, command=f"tripletclip {shlex.join(sys.argv[1:])}")
+
+
+def _make_sets(config: pipeline.DemoConfig, show: Progress) -> Path:
+    task = show.add_task("scenes", total=len(config.budget.sets(config.world)))
+
+    def tell(name: str, rows: int) -> None:
+        show.update(task, description=f"scenes · {name} ({rows:,} rows)", advance=1 if name != "train" else 0)
+
+    folder = pipeline.make_sets(config, tell)
+    show.update(task, description="scenes", completed=len(config.budget.sets(config.world)))
+    return folder
+
+
+def _watch_runs(show: Progress) -> Callable[[Mapping[str, float]], None]:
+    tasks: dict[str, int] = {}
+
+    def tick(shares: Mapping[str, float]) -> None:
+        for name, share in shares.items():
+            if name not in tasks:
+                tasks[name] = show.add_task(f"train · {name}", total=1.0, start=False)
+            if share > 0 and not show.tasks[tasks[name]].started:  # type: ignore[call-overload]
+                show.start_task(tasks[name])  # type: ignore[arg-type]
+            show.update(tasks[name], completed=share)  # type: ignore[arg-type]
+
+    return tick
+
+
+@contextmanager
+def progress_display() -> Iterator[Progress]:
+    """A progress bar with the time left on stderr."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<34}"),
+        BarColumn(bar_width=30),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as show:
+        yield show
+
+
+def scenes(verb: "Scenes") -> None:
+    """Write one data set."""
+    config = SetConfig(world=verb.world, part=verb.part, rows=verb.rows, seed=verb.seed, image_size=verb.image_size)
+    world_named(verb.world)
+    folder = write_set(config, verb.out, workers=verb.jobs)
+    print(f"{len(Shards(folder)):,} rows in {folder}")
+
+
+def train(verb: "Train") -> None:
+    """One training run with a progress bar."""
+    names = {field.name for field in fields(TrainConfig)}
+    config = TrainConfig(**{name: value for name, value in vars(verb).items() if name in names})
+    with progress_display() as show:
+        task = show.add_task(config.objective, total=config.steps)
+
+        def watch(report: StepReport) -> None:
+            loss = f"{config.objective} · loss {report.values['loss']:.3f}"
+            show.update(task, completed=report.step, description=loss)
+
+        try:
+            folder = run_training(
+                config, words=vocabulary(natural()), resume=verb.resume, overwrite=verb.overwrite, watch=watch
+            )
+        except Interrupted as stop:
+            raise UserError(f"{stop}; the same command with --resume goes on") from None
+    print(f"model: {folder} (open_clip: local-dir:{folder})")
+
+
+def evaluate(verb: "Evaluate") -> None:
+    """Measure models on benchmark folders, one result file each."""
+    sets = [_benchmark_set(folder) for folder in verb.data]
+    for model in verb.model:
+        results = measure(
+            clip_encoder(load_clip(model), verb.device),
+            sets,
+            method=model.name,
+            seed=0,
+            step=0,
+            checkpoint=weights_hash(model),
+            budget={},
+            config={"model": model.name, "revision": pipeline.revision()},
+        )
+        for result in results:
+            save_result(result, verb.out / f"{model.name}-{result.benchmark}.json", overwrite=verb.overwrite)
+    print_report(load_results(verb.out), title=str(verb.out))
+
+
+def _benchmark_set(folder: Path) -> BenchmarkSet:
+    shards = Shards(folder)
+    if (folder / "classes.json").exists():
+        return class_set(shards, "")
+    name = "heldout" if folder.name.endswith("-heldout") else ""
+    return pair_set(shards, name) if shards.has("neg_caption") else retrieval_set(shards, name)
+
+
+def report(verb: "Report") -> None:
+    """Tables on the terminal and the page."""
+    results = load_results(verb.results)
+    control = load_results(verb.control) if verb.control else []
+    print_report(results, title=str(verb.results))
+    command = f"tripletclip {shlex.join(sys.argv[1:])}"
+    write_page(verb.out, title="tripletclip", results=results, control=control, commands=[("This page", command)])
+    print(f"page: {verb.out}")

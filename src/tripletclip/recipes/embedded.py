@@ -1,0 +1,80 @@
+"""Recipes of the embedded world: the model, the data and the budgets of ``tripletclip demo``."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from tripletclip.errors import unknown_name
+from tripletclip.models import ModelConfig
+from tripletclip.scenes.benchmark import SetConfig
+
+MODEL = ModelConfig()
+"""Two small transformers, 16 patches of 12 px: about 1,400 pairs/s a core. Its findings are in docs/log.md."""
+
+TEST_SEED, VALIDATION_SEED, TRAIN_SEED = 3, 2, 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How much the demo trains and measures.
+
+    train_rows       distinct triplets
+    start_steps      steps of plain CLIP from which every method goes on; 0: every method starts from scratch
+    steps            steps of every method
+    passes_per_step  images plus texts encoded in a step, equal for every method
+    curve_points     measurements on the validation part during a run
+    test_rows        items in each part of the test
+    """
+
+    name: str
+    train_rows: int
+    start_steps: int
+    steps: int
+    passes_per_step: int = 192
+    learning_rate: float = 2e-3
+    curve_points: int = 5
+    test_rows: int = 3500
+
+    def sets(self, world: str) -> dict[str, SetConfig]:
+        """The data sets of a demo by their folder's name."""
+        test, check = self.test_rows, max(700, self.test_rows // 3)
+        return {
+            "train": SetConfig(world=world, part="train", rows=self.train_rows, seed=TRAIN_SEED),
+            "test-pairs": SetConfig(world=world, part="pairs", rows=test, seed=TEST_SEED),
+            "test-pairs-heldout": SetConfig(world=world, part="pairs-heldout", rows=test, seed=TEST_SEED),
+            "test-retrieval": SetConfig(world=world, part="retrieval", rows=1000, seed=TEST_SEED),
+            "test-classes": SetConfig(world=world, part="classes", rows=1120, seed=TEST_SEED),
+            "validation-pairs": SetConfig(world=world, part="pairs", rows=check, seed=VALIDATION_SEED),
+            "validation-retrieval": SetConfig(world=world, part="retrieval", rows=500, seed=VALIDATION_SEED),
+        }
+
+
+def quick() -> Budget:
+    """A first look in 90 seconds on two cores; too short for the differences to be more than a hint."""
+    return Budget(name="quick", train_rows=6_000, start_steps=250, steps=160, curve_points=2, test_rows=700)
+
+
+def standard() -> Budget:
+    """The demo: a short phase of plain CLIP, then every method from the same start. 8 minutes on two cores."""
+    return Budget(name="standard", train_rows=24_000, start_steps=900, steps=1_000)
+
+
+def full() -> Budget:
+    """The reference curves: every method from scratch on 4 million passes (2 million images and as many texts in CLIP)."""
+    return Budget(
+        name="full", train_rows=100_000, start_steps=0, steps=20_834, curve_points=20
+    )
+
+
+BUDGETS: dict[str, Callable[[], Budget]] = {"quick": quick, "standard": standard, "full": full}
+
+
+def budget_named(name: str) -> Budget:
+    """The budget called ``name``."""
+    if name not in BUDGETS:
+        raise unknown_name("budget", name, BUDGETS)
+    return BUDGETS[name]()
+
+
+def scaled(budget: Budget, images: int) -> Budget:
+    """``budget`` with as many steps as make ``images`` images in plain CLIP."""
+    return replace(budget, steps=-(-2 * images // budget.passes_per_step))

@@ -1,0 +1,91 @@
+"""A run's state on disk: everything that makes a resumed run equal an uninterrupted one to the bit."""
+
+import io
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tripletclip.errors import UserError
+from tripletclip.files import write_atomic
+from tripletclip.training.config import TrainConfig
+
+STATE_FILE, METRICS_FILE, CONFIG_FILE, DONE_FILE = "state.pt", "metrics.jsonl", "train.json", "done.json"
+STATE_VERSION = 1
+
+
+@dataclass(kw_only=True)
+class Budget:
+    """What a run has spent so far, the run that it started from not included."""
+
+    steps: int = 0
+    pairs: int = 0
+    images: int = 0
+    texts: int = 0
+    tokens: int = 0
+    flops: float = 0.0
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """The position of a run: the number of finished steps is all that the loader needs."""
+
+    step: int = 0
+    budget: Budget = field(default_factory=Budget)
+
+
+def save_state(config: TrainConfig, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+    """Write the state atomically: the old one stays whole until the new one is."""
+    buffer = io.BytesIO()
+    torch.save(
+        {
+            "version": STATE_VERSION,
+            "identity": json.dumps(config.identity(), sort_keys=True),
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+            "step": progress.step,
+            "budget": asdict(progress.budget),
+        },
+        buffer,
+    )
+    write_atomic(config.out / STATE_FILE, buffer.getvalue())
+
+
+def load_state(config: TrainConfig, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+    """Put the saved state into ``model`` and ``optimizer``; refuse one that is torn or of another run."""
+    path = config.out / STATE_FILE
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=config.device, weights_only=True)
+        version, identity = state["version"], json.loads(state["identity"])
+    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is torn or not a training state; remove it, or start again with --overwrite") from error
+    if version != STATE_VERSION:
+        raise UserError(f"{path} has state version {version}; this release reads version {STATE_VERSION}")
+    _check_same_run(path, identity, json.loads(json.dumps(config.identity())))
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["random"].cpu())
+    return Progress(step=state["step"], budget=Budget(**state["budget"]))
+
+
+def _check_same_run(path: Path, saved: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    for name in asked:
+        if saved.get(name) != asked[name]:
+            raise UserError(
+                f"{path} belongs to a run with {name} = {saved.get(name)}, not {asked[name]}; "
+                "resume with the same settings, choose another folder, or give --overwrite"
+            )
+
+
+def forget_later_metrics(path: Path, step: int) -> None:
+    """Cut a metrics file back to the steps before ``step``, which a killed run may have logged but not saved."""
+    if path.exists():
+        lines = path.read_bytes().splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith(b"\n") and json.loads(line)["step"] <= step]
+        write_atomic(path, b"".join(kept))

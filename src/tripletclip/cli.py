@@ -3,13 +3,13 @@
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias, get_args
 
 import tyro
 
-from tripletclip.errors import UserError
+from tripletclip.errors import UserError, unknown_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,8 @@ class Demo:
     """Train every method with this many seeds."""
     methods: tuple[str, ...] = ()
     """clip, clip-on-triplets, negclip, negimage, tripletclip; none given means all."""
+    images: int | None = None
+    """Images for plain CLIP after the common start, in place of the budget's; other methods get equal compute."""
     control: Path | None = None
     """Folder of a finished demo of the dense world, to stand beside this one in the report."""
     jobs: int = 2
@@ -83,7 +85,7 @@ class Train:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Measure model folders on shard folders: pairs (with a split column), retrieval, or classes (with classes.json)."""
+    """Measure model folders on shard folders: pairs (with a split column), retrieval, classes (with classes.json)."""
 
     model: tuple[Path, ...]
     """One or more model folders."""
@@ -106,20 +108,29 @@ class Report:
     """Folder of the same runs' results in the dense world."""
 
 
-VERBS = {"demo": Demo, "scenes": Scenes, "train": Train, "evaluate": Evaluate, "report": Report}
+Verb: TypeAlias = Demo | Scenes | Train | Evaluate | Report
+VERBS: dict[str, type[Verb]] = {
+    "demo": Demo,
+    "scenes": Scenes,
+    "train": Train,
+    "evaluate": Evaluate,
+    "report": Report,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point; exits with 2 for a user's mistake and 130 for an interruption that can be resumed."""
     signal.signal(signal.SIGTERM, lambda number, frame: _raise_interrupt())
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        verb = tyro.extras.subcommand_cli_from_dict(VERBS, args=arguments, prog="tripletclip", description=DESCRIPTION)
+        _check_names(given)
+        verb = tyro.extras.subcommand_cli_from_dict({**VERBS}, args=given, prog="tripletclip", description=DESCRIPTION)
         _run(verb)
     except UserError as error:
         print(f"tripletclip: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("tripletclip: interrupted; the same command goes on where it was", file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        print(f"tripletclip: {interruption or 'interrupted; the same command goes on where it was'}", file=sys.stderr)
         sys.exit(130)
 
 
@@ -128,6 +139,23 @@ DESCRIPTION = "CLIP that reads word order: hard-negative captions and images, tr
 
 def _raise_interrupt() -> None:
     raise KeyboardInterrupt
+
+
+def _check_names(arguments: Sequence[str]) -> None:
+    """Refuse an unknown verb or field in one line with the nearest name; the values are tyro's to check."""
+    if not arguments or arguments[0].startswith("-"):
+        return
+    if arguments[0] not in VERBS:
+        raise unknown_name("verb", arguments[0], VERBS)
+    options = {"--help"}
+    for field in fields(VERBS[arguments[0]]):
+        name = field.name.replace("_", "-")
+        if tyro.conf.Positional not in get_args(field.type):
+            options.update({f"--{name}", f"--no-{name}"} if field.type is bool else {f"--{name}"})
+    for argument in arguments[1:]:
+        name = argument.split("=")[0].replace("_", "-")
+        if name.startswith("--") and name not in options:
+            raise unknown_name("field", name, options)
 
 
 def _run(verb: object) -> None:

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from tripletclip import demo as pipeline
 from tripletclip.data.shards import Shards
@@ -18,14 +27,14 @@ from tripletclip.evaluation.encoder import clip_encoder
 from tripletclip.evaluation.suite import BenchmarkSet, class_set, pair_set, retrieval_set
 from tripletclip.evaluation.suite import evaluate as measure
 from tripletclip.models import load_clip, weights_hash
-from tripletclip.recipes.embedded import budget_named
+from tripletclip.recipes.embedded import budget_named, scaled
 from tripletclip.report import demo_report
 from tripletclip.reporting.page import write_page
 from tripletclip.reporting.results import load_results, save_result
 from tripletclip.reporting.tables import print_report
 from tripletclip.scenes.benchmark import SetConfig, write_set
 from tripletclip.scenes.grammar import vocabulary
-from tripletclip.scenes.world import natural, world_named
+from tripletclip.scenes.world import WORLDS, world_named
 from tripletclip.training.config import TrainConfig
 from tripletclip.training.loop import Interrupted, StepReport
 from tripletclip.training.loop import train as run_training
@@ -39,9 +48,10 @@ def demo(verb: "Demo") -> None:
     if verb.seeds < 1 or verb.jobs < 1:
         raise UserError("seeds and jobs count from 1")
     world_named(verb.world)
+    budget = budget_named(verb.budget)
     config = pipeline.DemoConfig(
         out=verb.out,
-        budget=budget_named(verb.budget),
+        budget=budget if verb.images is None else scaled(budget, verb.images),
         world=verb.world,
         seeds=verb.seeds,
         methods=verb.methods,
@@ -75,15 +85,15 @@ def _make_sets(config: pipeline.DemoConfig, show: Progress) -> Path:
 
 
 def _watch_runs(show: Progress) -> Callable[[Mapping[str, float]], None]:
-    tasks: dict[str, int] = {}
+    tasks: dict[str, TaskID] = {}
 
     def tick(shares: Mapping[str, float]) -> None:
         for name, share in shares.items():
             if name not in tasks:
                 tasks[name] = show.add_task(f"train · {name}", total=1.0, start=False)
-            if share > 0 and not show.tasks[tasks[name]].started:  # type: ignore[call-overload]
-                show.start_task(tasks[name])  # type: ignore[arg-type]
-            show.update(tasks[name], completed=share)  # type: ignore[arg-type]
+            if share > 0 and not show.tasks[tasks[name]].started:
+                show.start_task(tasks[name])
+            show.update(tasks[name], completed=share)
 
     return tick
 
@@ -124,11 +134,16 @@ def train(verb: "Train") -> None:
 
         try:
             folder = run_training(
-                config, words=vocabulary(natural()), resume=verb.resume, overwrite=verb.overwrite, watch=watch
+                config, words=_all_words(), resume=verb.resume, overwrite=verb.overwrite, watch=watch
             )
         except Interrupted as stop:
-            raise UserError(f"{stop}; the same command with --resume goes on") from None
+            raise KeyboardInterrupt(f"{stop}; the same command with --resume goes on") from None
     print(f"model: {folder} (open_clip: local-dir:{folder})")
+
+
+def _all_words() -> list[str]:
+    """The words of every world: a fresh model can read whichever wrote its data."""
+    return sorted({word for name in WORLDS for word in vocabulary(world_named(name))})
 
 
 def evaluate(verb: "Evaluate") -> None:

@@ -115,7 +115,10 @@ def test_sets(folder: Path) -> list[BenchmarkSet]:
 
 def validation_sets(folder: Path) -> list[BenchmarkSet]:
     """The smaller part on which learning curves are drawn and settings are chosen."""
-    return [pair_set(Shards(folder / "validation-pairs"), ""), retrieval_set(Shards(folder / "validation-retrieval"), "")]
+    return [
+        pair_set(Shards(folder / "validation-pairs"), ""),
+        retrieval_set(Shards(folder / "validation-retrieval"), ""),
+    ]
 
 
 # ---- one run -------------------------------------------------------------------------------------------------------
@@ -169,7 +172,9 @@ def _curve_point(job: Job, report: StepReport, checks: Sequence[BenchmarkSet]) -
     metrics = {name: metric for result in measured for name, metric in result.metrics.items()}
     loss = report.values["loss"]
     metrics["loss"] = Metric(value=loss, low=loss, high=loss, n=job.train.pairs_per_step)
-    return replace(measured[0], benchmark="validation", metrics=metrics, decisions={}, histograms={}, blind={}, groups={})
+    return replace(
+        measured[0], benchmark="validation", metrics=metrics, decisions={}, histograms={}, blind={}, groups={}
+    )
 
 
 def revision() -> str:

@@ -2,14 +2,15 @@
 
 Shapes: B batch, L tokens, D features.
 
-A model is open_clip's own ``CLIP`` class. A saved folder is an open_clip ``local-dir``: any program that knows open_clip
-loads it with ``open_clip.create_model_and_transforms("local-dir:FOLDER")``.
+A model is open_clip's own ``CLIP`` class. A saved folder is an open_clip ``local-dir``: any program that knows
+open_clip loads it with ``open_clip.create_model_and_transforms("local-dir:FOLDER")``.
 """
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -64,7 +65,7 @@ class WordTokenizer:
             raise ValueError("the words of a tokenizer must differ from each other and from its special tokens")
 
     def __call__(self, texts: str | list[str], context_length: int | None = None) -> Tensor:
-        """Ids of ``texts`` as int64 ``[B, L]`` with L = ``context_length``; longer texts are cut, the end token kept."""
+        """Ids of ``texts``, int64 ``[B, L]`` with L = ``context_length``; longer texts are cut, the end token kept."""
         length = context_length or self.context_length
         rows = []
         for text in [texts] if isinstance(texts, str) else texts:
@@ -115,14 +116,14 @@ def build(config: ModelConfig, vocab_size: int, seed: int) -> open_clip.CLIP:
 
 
 def image_features(model: nn.Module, image_BCHW: Tensor) -> Tensor:
-    """Image features ``[B, D]``, not normalised, of normalised pixels ``[B, 3, H, W]``."""
+    """Image features ``[B, D]``, L2-normalised, of normalised pixels ``[B, 3, H, W]``."""
     output = model(image=image_BCHW)
     features: Tensor = output["image_features"] if isinstance(output, dict) else output[0]
     return features
 
 
 def text_features(model: nn.Module, text_BL: Tensor, length: int) -> Tensor:
-    """Text features ``[B, D]`` of texts that all end within ``length`` tokens, computed on those tokens only.
+    """L2-normalised text features ``[B, D]`` of texts that all end within ``length`` tokens, computed on those alone.
 
     Attention in CLIP's text tower is causal: nothing after the end token changes its feature, so a batch costs what its
     longest text costs. open_clip's ``CLIP`` adds position embeddings of the full context; they and the mask are swapped
@@ -191,19 +192,31 @@ def save_clip(clip: Clip, folder: Path) -> None:
 
 def load_clip(folder: Path) -> Clip:
     """Read what :func:`save_clip` wrote. A missing, torn or foreign file is a :class:`UserError` that names it."""
-    try:
+    for name in (CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder} is no model folder: {name} is missing")
+    with _readable(folder / CONFIG_FILE):
         config = json.loads((folder / CONFIG_FILE).read_text("utf8"))
-        tokenizer = json.loads((folder / TOKENIZER_FILE).read_text("utf8"))
         model = open_clip.CLIP(**config["model_cfg"])
-        model.load_state_dict(load_file(folder / WEIGHTS_FILE))
-        words = WordTokenizer(tokenizer["words"], tokenizer["context_length"])
         mean, std = tuple(config["preprocess_cfg"]["mean"]), tuple(config["preprocess_cfg"]["std"])
-    except FileNotFoundError as error:
-        raise UserError(f"{folder} is no model folder: {Path(error.filename).name} is missing") from error
-    except (json.JSONDecodeError, SafetensorError, KeyError, TypeError, RuntimeError) as error:
-        first_line = str(error).splitlines()[0]
-        raise UserError(f"the model in {folder} cannot be read ({first_line}); save it again") from error
-    return Clip(model=model, cfg=config["model_cfg"], tokenizer=words, mean=mean, std=std)
+    with _readable(folder / TOKENIZER_FILE):
+        saved = json.loads((folder / TOKENIZER_FILE).read_text("utf8"))
+        tokenizer = WordTokenizer(saved["words"], saved["context_length"])
+        if tokenizer.vocab_size != config["model_cfg"]["text_cfg"]["vocab_size"]:
+            raise ValueError("its number of words is not the model's")
+    with _readable(folder / WEIGHTS_FILE):
+        model.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    return Clip(model=model, cfg=config["model_cfg"], tokenizer=tokenizer, mean=mean, std=std)
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What goes wrong inside is the fault of the file at ``path``, and the user hears its name."""
+    try:
+        yield
+    except (SafetensorError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        fault = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise UserError(f"{path} is torn or foreign ({fault}); save the model again") from error
 
 
 def weights_hash(folder: Path) -> str:

@@ -17,6 +17,7 @@ from tripletclip.reporting.page import write_page
 from tripletclip.reporting.results import load_results
 from tripletclip.reporting.summary import write_summary
 from tripletclip.reporting.tables import print_report
+from tripletclip.training.state import DONE_FILE
 
 EXAMPLES_PER_SPLIT = 6
 
@@ -67,7 +68,8 @@ def gallery(config: DemoConfig) -> list[GalleryItem]:
     chosen: list[int] = []
     for split in sorted(set(splits)):
         chosen += [index for index, name in enumerate(splits) if name == split][:EXAMPLES_PER_SPLIT]
-    choices = {method: _choices(config, method, shards, chosen) for method in OBJECTIVES if _model(config, method).exists()}
+    trained = [method for method in OBJECTIVES if (_model(config, method) / DONE_FILE).exists()]
+    choices = {method: _choices(config, method, shards, chosen) for method in trained}
     return [
         GalleryItem(
             split=splits[index],

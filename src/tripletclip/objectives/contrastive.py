@@ -7,12 +7,13 @@ which halves each query half is compared with; the target of row n is row n of i
 paper are patterns, so one product of the stacked halves serves them all (derivation: docs/deviations.md).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 Meets = tuple[tuple[int, ...], ...]
 
@@ -42,7 +43,12 @@ class Pattern:
 
 
 def two_way_softmax(
-    images: Sequence[Tensor], texts: Sequence[Tensor], logit_scale: Tensor, pattern: Pattern, *, chunk: int | None = None
+    images: Sequence[Tensor],
+    texts: Sequence[Tensor],
+    logit_scale: Tensor,
+    pattern: Pattern,
+    *,
+    chunk: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The image-to-text and the text-to-image loss of ``pattern``, both scalars.
 
@@ -53,7 +59,7 @@ def two_way_softmax(
             number they are computed again in the backward pass, and memory grows with N instead of N squared.
 
     Raises:
-        ValueError: when the halves do not fit the pattern.
+        ValueError: when the halves do not fit the pattern, or ``chunk`` is below 1.
     """
     if len(images) != pattern.image_halves or len(texts) != pattern.text_halves:
         raise ValueError(
@@ -62,11 +68,12 @@ def two_way_softmax(
         )
     if len({half.shape for half in (*images, *texts)}) != 1:
         raise ValueError(f"halves differ in shape: {[tuple(half.shape) for half in (*images, *texts)]}")
+    if chunk is not None and chunk < 1:
+        raise ValueError(f"chunk is {chunk}; give at least 1, or None")
     image_rows, text_rows = torch.cat(list(images)), torch.cat(list(texts))
     if chunk is None:
         return _dense(image_rows, text_rows, logit_scale, pattern)
-    image_loss, text_loss = _Chunked.apply(image_rows, text_rows, logit_scale, pattern, chunk)
-    return image_loss, text_loss
+    return _chunked(image_rows, text_rows, logit_scale, pattern, chunk)
 
 
 def _dense(image_rows: Tensor, text_rows: Tensor, logit_scale: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor]:
@@ -79,8 +86,9 @@ def _dense(image_rows: Tensor, text_rows: Tensor, logit_scale: Tensor, pattern: 
             if others:
                 own = rows[half * n : (half + 1) * n]
                 target = own[:, half * n : (half + 1) * n].diagonal()
-                # All halves, the common case, need no copy.
-                seen = own if len(others) * n == rows.shape[1] else torch.cat([own[:, o * n : (o + 1) * n] for o in others], 1)
+                seen = own
+                if len(others) * n < rows.shape[1]:  # all halves, the common case, need no copy
+                    seen = torch.cat([own[:, other * n : (other + 1) * n] for other in others], 1)
                 loss = loss + (seen.logsumexp(1) - target).mean()
         return pattern.weight * loss
 
@@ -95,7 +103,7 @@ class _Chunked(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, image_rows: Tensor, text_rows: Tensor, logit_scale: Tensor, pattern: Pattern, chunk: int
+        ctx: Any, image_rows: Tensor, text_rows: Tensor, logit_scale: Tensor, pattern: Pattern, chunk: int
     ) -> tuple[Tensor, Tensor]:
         n = image_rows.shape[0] // pattern.image_halves
         image_lse = image_rows.new_full((image_rows.shape[0],), -torch.inf)
@@ -110,7 +118,7 @@ class _Chunked(torch.autograd.Function):
                 if half in pattern.text_to_image[text_half]:
                     text_lse[columns] = torch.logaddexp(text_lse[columns], block.logsumexp(0))
         ctx.save_for_backward(image_rows, text_rows, logit_scale, image_lse, text_lse)
-        ctx.pattern, ctx.chunk = pattern, chunk  # type: ignore[attr-defined]
+        ctx.pattern, ctx.chunk = pattern, chunk
 
         def direction(queries: Tensor, keys: Tensor, lse: Tensor, meets: Meets) -> Tensor:
             loss = lse.new_zeros(())
@@ -126,7 +134,7 @@ class _Chunked(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, image_grad: Tensor, text_grad: Tensor):  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, image_grad: Tensor, text_grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         image_rows, text_rows, logit_scale, image_lse, text_lse = ctx.saved_tensors
         pattern: Pattern = ctx.pattern
         n = image_rows.shape[0] // pattern.image_halves
@@ -150,6 +158,9 @@ class _Chunked(torch.autograd.Function):
             d_image[rows] = logit_scale * d_logits @ text_rows
             d_text += logit_scale * d_logits.T @ image_rows[rows]
         return d_image, d_text, d_scale, None, None
+
+
+_chunked: Callable[[Tensor, Tensor, Tensor, Pattern, int], tuple[Tensor, Tensor]] = _Chunked.apply
 
 
 def _chunks(halves: int, n: int, chunk: int) -> Iterator[tuple[slice, int]]:

@@ -43,9 +43,17 @@ OBJECTIVES: dict[str, Objective] = {
         # L_CLIP = (L_CL(X->Y) + L_CL(Y->X)) / 2, Eq. 1.
         Objective(name="clip", title="CLIP", pattern=Pattern(image_to_text=((0,),), text_to_image=((0,),))),
         # L_NegCLIP(X, Y, Y') = (L_NegCL(X->Y; Y') + L_CL(Y->X)) / 2, Eqs. 2 and 3.
-        Objective(name="negclip", title="NegCLIP++", pattern=Pattern(image_to_text=((0, 1),), text_to_image=((0,), ()))),
+        Objective(
+            name="negclip",
+            title="NegCLIP++",
+            pattern=Pattern(image_to_text=((0, 1),), text_to_image=((0,), ())),
+        ),
         # L_NegCLIP(Y, X, X'): the roles of the modalities exchanged.
-        Objective(name="negimage", title="NegImage", pattern=Pattern(image_to_text=((0,), ()), text_to_image=((0, 1),))),
+        Objective(
+            name="negimage",
+            title="NegImage",
+            pattern=Pattern(image_to_text=((0,), ()), text_to_image=((0, 1),)),
+        ),
         # L_TCL = L_NegCLIP(X, Y, Y') + L_NegCLIP(X', Y', Y), Eq. 4: texts meet the images of their own half only.
         Objective(
             name="tripletclip",
@@ -90,15 +98,19 @@ def contrastive_losses(
     images = [half for half in (features.image_ND, features.neg_image_ND) if half is not None]
     texts = [half for half in (features.text_ND, features.neg_text_ND) if half is not None]
     image_loss, text_loss = two_way_softmax(images, texts, logit_scale, objective.pattern, chunk=chunk)
-    return {"image_to_text_loss": image_loss, "text_to_image_loss": text_loss}, _accuracies(features)
+    return {"image_to_text_loss": image_loss, "text_to_image_loss": text_loss}, _accuracies(features, chunk)
 
 
 @torch.no_grad()
-def _accuracies(features: Features) -> dict[str, Tensor]:
-    cosine_NM = features.image_ND @ features.text_ND.T
-    own = cosine_NM.diagonal()
-    beaten = (cosine_NM >= own[:, None]).sum(1) == 1
-    report = {"accuracy": beaten.float().mean()}
+def _accuracies(features: Features, chunk: int | None) -> dict[str, Tensor]:
+    n = len(features.image_ND)
+    beaten = []
+    for start in range(0, n, chunk or n):
+        cosine_CN = features.image_ND[start : start + (chunk or n)] @ features.text_ND.T
+        own = cosine_CN.diagonal(start)
+        beaten.append((cosine_CN >= own[:, None]).sum(1) == 1)
+    report = {"accuracy": torch.cat(beaten).float().mean()}
     if features.neg_text_ND is not None:
+        own = (features.image_ND * features.text_ND).sum(1)
         report["hard_accuracy"] = (own > (features.image_ND * features.neg_text_ND).sum(1)).float().mean()
     return report

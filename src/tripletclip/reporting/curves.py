@@ -16,12 +16,11 @@ from tripletclip.reporting.svg import Panel, canvas, colour, render, settings
 CURVE_METRICS = {
     "compositional": "Compositional mean, percent",
     "macro": "Macro mean of 7 splits, percent",
+    "group": "Winoground group, percent",
     "i2t_r1": "R@1 image → text, percent",
     "t2i_r1": "R@1 text → image, percent",
-    "top1": "Zero-shot top-1, percent",
     "loss": "Loss",
 }
-_MAX_PANELS = 6
 _LOG_RATIO = 20
 """If the longest run saw this many times more than the shortest, a linear axis would hide the short one."""
 
@@ -50,12 +49,13 @@ def learning_curves(runs: RunSet, reference: RunSet | None = None) -> list[Figur
     """A panel per validation metric; the reference's curves dashed and paler under those of the run."""
     sets = [(runs, False)] + ([(reference, True)] if reference else [])
     points = [point for run_set, _ in sets for point in curve_points(run_set.results)]
-    metrics = in_order((name for point in points for name in point.metrics), CURVE_METRICS)[:_MAX_PANELS]
-    by_images = all("images" in point.budget for point in points)
+    measured = {name for point in points for name in point.metrics}
+    metrics = [name for name in CURVE_METRICS if name in measured]
+    by_passes = all({"images", "texts"} <= point.budget.keys() for point in points)
     panels, rows = [], []
     for metric in metrics:
-        curves = [c for run_set, old in sets for c in _curves(run_set, metric, reference=old, by_images=by_images)]
-        panels.append(_curve_panel(metric, curves, "images seen" if by_images else "steps"))
+        curves = [c for run_set, old in sets for c in _curves(run_set, metric, reference=old, by_passes=by_passes)]
+        panels.append(_curve_panel(metric, curves, "images + texts encoded" if by_passes else "steps"))
         rows += [
             [curve.label, display(curve.method), metric, compact(x), f"{mean:.2f}"]
             for curve in curves
@@ -68,15 +68,15 @@ def learning_curves(runs: RunSet, reference: RunSet | None = None) -> list[Figur
     keys = method_keys(in_order((point.method for point in points), (*METHODS, START)))
     if reference and curve_points(reference.results):
         keys += [Key(label=runs.label, style="solid"), Key(label=reference.label, style="dash")]
-    head = ["run", "method", "metric", "images" if by_images else "step", "value"]
+    head = ["run", "method", "metric", "images + texts" if by_passes else "step", "value"]
     return [FigureBlock(title="Learning curves", note=f"{note}.", panels=panels, head=head, rows=rows, keys=keys)]
 
 
-def _curves(runs: RunSet, metric: str, *, reference: bool, by_images: bool) -> list[Curve]:
+def _curves(runs: RunSet, metric: str, *, reference: bool, by_passes: bool) -> list[Curve]:
     values: defaultdict[str, defaultdict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for point in curve_points(runs.results):
         if metric in point.metrics:
-            x = point.budget["images"] if by_images else float(point.step)
+            x = point.budget["images"] + point.budget["texts"] if by_passes else float(point.step)
             values[point.method][x].append(point.metrics[metric].value)
     curves = []
     for method in in_order(values, (START, *METHODS)):

@@ -15,11 +15,13 @@ from pathlib import Path
 from random import Random
 from typing import TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from tripletclip.data.shards import finished_shards, write_shard
 from tripletclip.data.triplet import Triplet
-from tripletclip.errors import UserError
+from tripletclip.errors import UserError, unknown_name
 from tripletclip.files import write_atomic
 from tripletclip.scenes.edits import EDITORS
 from tripletclip.scenes.grammar import (
@@ -67,6 +69,14 @@ class SetConfig:
     seed: int
     image_size: int = IMAGE_SIZE
 
+    def __post_init__(self) -> None:
+        world_named(self.world)
+        if self.part not in PARTS:
+            raise unknown_name("part", self.part, PARTS)
+        for name, value, least in (("rows", self.rows, 1), ("image_size", self.image_size, 16)):
+            if value < least:
+                raise UserError(f"{name} is {value}; give at least {least}")
+
 
 def train_item(world: World, rng: Random) -> Item:
     """A triplet as real data would give it: the positive follows the world's priors, the negative is its edit."""
@@ -83,7 +93,7 @@ def train_item(world: World, rng: Random) -> Item:
 def pair_item(world: World, split: str, heldout: bool, rng: Random) -> Item:
     """A benchmark item of ``split``; ``heldout`` wants a combination in it that training never shows, or none."""
     while True:
-        item = edited_item(world, split, sample_scene(world, rng), sample_phrasing(world, rng), rng)
+        item = edited_item(world, split, sample_scene(world, rng), _phrasing_for(world, split, rng), rng)
         if item is None or (is_heldout(world, item.scene) or is_heldout(world, item.neg_scene)) != heldout:
             continue
         if rng.random() < 0.5:
@@ -95,6 +105,15 @@ def pair_item(world: World, split: str, heldout: bool, rng: Random) -> Item:
             neg_scene=item.scene,
             neg_caption=item.caption,
         )
+
+
+def _phrasing_for(world: World, split: str, rng: Random) -> Phrasing:
+    """A phrasing by the world's habits; ``add_att`` needs something left unsaid, also where everything is said."""
+    phrasing = sample_phrasing(world, rng)
+    if split == "add_att" and world.attribute_rate == 1:
+        first_said = rng.random() < 0.5
+        return replace(phrasing, attributes=(first_said, not first_said, True))
+    return phrasing
 
 
 def edited_item(world: World, split: str, scene: Scene, phrasing: Phrasing, rng: Random) -> Item | None:
@@ -175,14 +194,14 @@ def write_set(config: SetConfig, folder: Path, *, workers: int = 1) -> Path:
     """Write a data set as shards into ``folder``; finished shards of the same settings are kept.
 
     Raises:
-        UserError: ``folder`` holds a set of other settings.
+        UserError: ``folder`` holds a set of other settings, or something else.
     """
     settings = json.dumps(asdict(config), sort_keys=True, indent=1).encode()
     marker = folder / SETTINGS_FILE
     if marker.exists() and marker.read_bytes() != settings:
         raise UserError(f"{folder} holds scenes of other settings ({marker}); choose another folder or remove it")
-    if config.part not in PARTS:
-        raise UserError(f"unknown part '{config.part}'. Known: {', '.join(PARTS)}")
+    if not marker.exists() and folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty and holds no scenes; choose another folder")
     write_atomic(marker, settings)
     if config.part == "classes":
         classes = {"classes": class_names(world_named(config.world)), "templates": TEMPLATES}
@@ -230,7 +249,7 @@ def _painted(
         )
 
 
-def _jpeg(picture: object) -> bytes:
+def _jpeg(picture: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=92, subsampling=0)
     return buffer.getvalue()

@@ -77,7 +77,7 @@ def sample_scene(world: World, rng: Random) -> Scene:
 
 def draw_noun(world: World, rng: Random, taken: Collection[str] = ()) -> str:
     """A noun by its frequency that is not ``taken``."""
-    while (noun := rng.choices(world.nouns, world.frequency)[0]) in taken:
+    while (noun := rng.choices(world.nouns, cum_weights=world.cumulative_frequency)[0]) in taken:
         pass
     return noun
 

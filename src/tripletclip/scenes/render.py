@@ -42,7 +42,8 @@ def _polygon(corners: Sequence[tuple[float, float]]) -> Floats:
         radius = (start[:, 0] * edge[:, 1] - start[:, 1] * edge[:, 0]) / cross
         along = (start[:, 0] * direction[:, 1:] - start[:, 1] * direction[:, :1]) / cross
     hit = (radius > 0) & (along >= -1e-9) & (along <= 1 + 1e-9)
-    return np.where(hit, radius, -np.inf).max(1).astype(np.float32)
+    reach: Floats = np.where(hit, radius, -np.inf).max(1).astype(np.float32)
+    return reach
 
 
 def _star(points: int, inner: float) -> Floats:
@@ -93,7 +94,8 @@ def render(scenes: Sequence[Scene], seeds: Sequence[int], world: World, size: in
     for layer in range(max(len(row) for row in objects)):
         rows = [index for index, row in enumerate(objects) if layer < len(row)]
         _paint(canvas, np.array(rows), np.stack([objects[index][layer] for index in rows]), side)
-    return np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
+    pictures: NDArray[np.uint8] = np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
+    return pictures
 
 
 def _backgrounds(
@@ -108,7 +110,8 @@ def _backgrounds(
     tilt = (jitter[:, 0, None, None] - 0.5) * x + (jitter[:, 1, None, None] - 0.5) * y
     light = waves + 30 * tilt + 16 * (jitter[:, 2, None, None] - 0.5)
     noise = np.stack([generator.standard_normal((size, size, 3), np.float32) for generator in generators])
-    return ground[:, None, None] + light[..., None] + world.noise * noise
+    canvas: Floats = ground[:, None, None] + light[..., None] + world.noise * noise
+    return canvas
 
 
 def _ground_waves(x: Floats, y: Floats) -> Floats:

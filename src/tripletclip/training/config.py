@@ -55,6 +55,8 @@ class TrainConfig:
                 f"passes_per_step is {self.passes_per_step}; {self.objective} encodes {passes} images and texts "
                 f"a pair, so give a multiple of {passes} (of 12 to compare all objectives)"
             )
+        if self.chunk is not None and self.chunk < 1:
+            raise UserError(f"chunk is {self.chunk}; give at least 1, or leave it out")
         if self.precision not in ("fp32", "bf16"):
             raise UserError(f"precision is '{self.precision}'; give fp32 or bf16")
 

@@ -34,6 +34,7 @@ from tripletclip.training.state import (
     Progress,
     forget_later_metrics,
     load_state,
+    refuse_other_run,
     save_state,
 )
 
@@ -68,8 +69,10 @@ def train(
         UserError: bad data or settings, a folder that holds another run, a loss that is not finite.
         Interrupted: SIGINT or SIGTERM came; the run goes on with ``resume=True``.
     """
-    if (config.out / DONE_FILE).exists() and resume:
-        return config.out
+    if resume and not overwrite:
+        refuse_other_run(config)
+        if (config.out / DONE_FILE).exists():
+            return config.out
     objective = objective_named(config.objective)
     clip = load_clip(config.init) if config.init else new_clip(config.model, words, config.seed)
     loader = Loader(
@@ -87,7 +90,7 @@ def train(
     progress = Progress()
     if (config.out / STATE_FILE).exists():
         progress = load_state(config, clip.model, optimizer)
-        forget_later_metrics(config.out / METRICS_FILE, progress.step)
+    forget_later_metrics(config.out / METRICS_FILE, progress.step)
     with open(config.out / METRICS_FILE, "a", encoding="utf8") as metrics, _stop_signals() as stopped:
         _run_steps(config, objective, clip, loader, optimizer, progress, metrics, stopped, watch)
     save_clip(clip, config.out)
@@ -149,9 +152,10 @@ def train_step(
     loss = torch.stack(list(losses.values())).sum()
     if not torch.isfinite(loss):
         terms = ", ".join(f"{name} {value.item()}" for name, value in losses.items())
-        raise UserError(f"the loss is not finite ({terms}) at keys {', '.join(batch.keys[:3])} ...; lower learning_rate")
+        keys = ", ".join(batch.keys[:3])
+        raise UserError(f"the loss is not finite ({terms}) at keys {keys} ...; lower learning_rate")
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss)
     norm = torch.nn.utils.clip_grad_norm_(clip.model.parameters(), config.clip_gradient)
     optimizer.step()
     with torch.no_grad():
@@ -168,8 +172,8 @@ def encode_batch(config: TrainConfig, objective: Objective, clip: Clip, batch: B
         pixels = clip.pixels(torch.cat(images), config.device)
         image_rows = image_features(clip.model, pixels)
         text_rows = text_features(clip.model, torch.cat(texts).to(config.device), texts[0].shape[1])
-    image_halves = F.normalize(image_rows.float(), dim=-1).split(len(batch.keys))
-    text_halves = F.normalize(text_rows.float(), dim=-1).split(len(batch.keys))
+    image_halves = torch.split(F.normalize(image_rows.float(), dim=-1), len(batch.keys))
+    text_halves = torch.split(F.normalize(text_rows.float(), dim=-1), len(batch.keys))
     return Features(
         image_ND=image_halves[0],
         text_ND=text_halves[0],

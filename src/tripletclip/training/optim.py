@@ -26,6 +26,6 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Linear warm-up, then half a cosine down to zero at ``config.steps``; ``step`` counts from 0."""
+    """A linear warm-up times half a cosine from step 0 to zero at ``config.steps``; ``step`` counts from 0."""
     warm = min(1.0, (step + 1) / max(1, config.warmup))
     return config.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / config.steps))

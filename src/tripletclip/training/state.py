@@ -64,7 +64,9 @@ def load_state(config: TrainConfig, model: nn.Module, optimizer: torch.optim.Opt
         state: dict[str, Any] = torch.load(path, map_location=config.device, weights_only=True)
         version, identity = state["version"], json.loads(state["identity"])
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is torn or not a training state; remove it, or start again with --overwrite") from error
+        raise UserError(
+            f"{path} is torn or not a training state; remove it, or start again with --overwrite"
+        ) from error
     if version != STATE_VERSION:
         raise UserError(f"{path} has state version {version}; this release reads version {STATE_VERSION}")
     _check_same_run(path, identity, json.loads(json.dumps(config.identity())))
@@ -72,6 +74,20 @@ def load_state(config: TrainConfig, model: nn.Module, optimizer: torch.optim.Opt
     optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["random"].cpu())
     return Progress(step=state["step"], budget=Budget(**state["budget"]))
+
+
+def refuse_other_run(config: TrainConfig) -> None:
+    """A folder that holds a run, finished or not, goes on with the same settings only."""
+    path = config.out / CONFIG_FILE
+    if not path.exists():
+        return
+    try:
+        saved = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path} is torn; remove it, or start again with --overwrite") from error
+    if not isinstance(saved, dict):
+        raise UserError(f"{path} holds no settings of a run; remove it, or start again with --overwrite")
+    _check_same_run(path, saved, json.loads(json.dumps(config.identity())))
 
 
 def _check_same_run(path: Path, saved: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
@@ -84,7 +100,7 @@ def _check_same_run(path: Path, saved: Mapping[str, Any], asked: Mapping[str, An
 
 
 def forget_later_metrics(path: Path, step: int) -> None:
-    """Cut a metrics file back to the steps before ``step``, which a killed run may have logged but not saved."""
+    """Cut a metrics file back to its first ``step`` steps, past which a killed run may have logged but not saved."""
     if path.exists():
         lines = path.read_bytes().splitlines(keepends=True)
         kept = [line for line in lines if line.endswith(b"\n") and json.loads(line)["step"] <= step]

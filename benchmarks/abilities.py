@@ -133,7 +133,10 @@ def main() -> None:
     train_items, check_items = items(world, splits, 15_000, 1, False), items(world, splits, 600, 2, True)
     training, check = batches(world, clip, train_items, 1), batches(world, clip, check_items, 2)
     config = TrainConfig(data=Path(), out=Path(), steps=chosen.images // 96)
-    tables = [[torch.tensor([oracle_vector(s) for s in (i.scene, i.neg_scene)]) for i in part] for part in (train_items, check_items)]
+    tables = [
+        [torch.tensor([oracle_vector(scene) for scene in (item.scene, item.neg_scene)]) for item in part]
+        for part in (train_items, check_items)
+    ]
     oracle = nn.Linear(len(NOUNS) * len(PLACES), 64)
     optimizer = make_optimizer(nn.ModuleList([clip.model, oracle]), config)
     objective = objective_named("tripletclip")

@@ -1,6 +1,6 @@
 """Speed of the embedded world on one core: scenes painted a second, and whole triplets written to shards a second.
 
-python benchmarks/render.py --scenes 4000
+python benchmarks/render.py --scenes 2000
 """
 
 import argparse
@@ -41,7 +41,7 @@ def triplet_rate(count: int, size: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenes", type=int, default=4000)
+    parser.add_argument("--scenes", type=int, default=2000)
     parser.add_argument("--sizes", type=int, nargs="+", default=[48, 64])
     options = parser.parse_args()
     torch.set_num_threads(1)

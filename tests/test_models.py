@@ -145,7 +145,7 @@ def test_pixels_are_normalised_per_channel_and_the_bytes_kept() -> None:
     image = torch.full((1, 3, 16, 16), 255, dtype=torch.uint8)
     assert clip.pixels(image, "cpu")[0, :, 0, 0].tolist() == [1.0, 1.0, 0.0]
     assert clip.pixels(torch.zeros_like(image), "cpu")[0, :, 3, 7].tolist() == [0.0, -1.0, -4.0]
-    assert image.unique().tolist() == [255]
+    assert (image == 255).all()
 
 
 @pytest.mark.parametrize("tokens", [4, 12])

@@ -130,7 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"tripletclip: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as interruption:
-        print(f"tripletclip: {interruption or 'interrupted; the same command goes on where it was'}", file=sys.stderr)
+        how_to_go_on = str(interruption) or "interrupted; the same command goes on where it was"
+        print(f"tripletclip: {how_to_go_on}", file=sys.stderr)
         sys.exit(130)
 
 

@@ -133,9 +133,7 @@ def train(verb: "Train") -> None:
             show.update(task, completed=report.step, description=loss)
 
         try:
-            folder = run_training(
-                config, words=_all_words(), resume=verb.resume, overwrite=verb.overwrite, watch=watch
-            )
+            folder = run_training(config, words=_all_words(), resume=verb.resume, overwrite=verb.overwrite, watch=watch)
         except Interrupted as stop:
             raise KeyboardInterrupt(f"{stop}; the same command with --resume goes on") from None
     print(f"model: {folder} (open_clip: local-dir:{folder})")

@@ -82,7 +82,10 @@ def open_folder(config: DemoConfig, *, overwrite: bool) -> None:
     """Claim the output folder: refuse one that holds something else, go on in one that holds this demo."""
     manifest = config.out / MANIFEST
     if manifest.exists() and not overwrite:
-        saved = json.loads(manifest.read_text("utf8"))
+        try:
+            saved = json.loads(manifest.read_text("utf8"))
+        except ValueError as error:
+            raise UserError(f"{manifest} is not a demo's settings ({error}); start again with --overwrite") from error
         if saved != json.loads(json.dumps(config.identity())):
             raise UserError(
                 f"{config.out} holds a demo with other settings; choose another --out, or replace it with --overwrite"

@@ -169,7 +169,7 @@ def test_broken_bytes_give_an_image_or_an_image_error(kind: str, changes: list[t
     for at, value in changes:
         data[at % len(data)] = value
     try:
-        outcome = tuple(decode_image(bytes(data), 8).shape)
+        sound = decode_image(bytes(data), 8).shape == (3, 8, 8)
     except ImageError as error:
-        outcome = error.reason
-    assert outcome == (3, 8, 8) or (isinstance(outcome, str) and outcome)
+        sound = error.reason != ""
+    assert sound

@@ -1,6 +1,7 @@
 """The paper's objectives written out term by term: one N x N product a term, no sharing, nothing from the package.
 
-Shapes: N pairs, D features. x, y: images and captions; x_neg, y_neg: their hard negatives (Patel et al. 2024, Eqs. 1-4).
+Shapes: N pairs, D features. x, y: images and captions; x_neg, y_neg: their hard negatives. Equations 1 to 4 of
+Patel et al. 2024, arXiv 2411.02545.
 """
 
 from dataclasses import dataclass

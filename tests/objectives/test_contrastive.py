@@ -89,8 +89,8 @@ def test_numbers_derived_by_hand(name: str, expected: float) -> None:
     negimage: text a sees 3 + 1 + 1 + 3 -> ln(8/3); text b sees 1 + 3 + 1 + 1 -> ln 2; mean ln(16/3) / 2.
         With the images' ln(4/3), halved: ln(16/3) / 4 + ln(4/3) / 2.
     tripletclip: negclip and its mirror. Negative image c sees c, c, a, b: 3 + 3 + 1 + 1 -> ln(8/3); negative image a
-        sees 1 + 1 + 3 + 1, its own being 1 -> ln 6; mean ln(16) / 2. Negative texts c, c over the images (c, a): own 3 of
-        4 -> ln(4/3), own 1 of 4 -> ln 4; mean ln(16/3) / 2. Halved: (ln 16 + ln 16/3) / 4 = ln(256/3) / 4.
+        sees 1 + 1 + 3 + 1, its own being 1 -> ln 6; mean ln(16) / 2. Negative texts c, c over the images (c, a): own 3
+        of 4 -> ln(4/3), own 1 of 4 -> ln 4; mean ln(16/3) / 2. Halved: (ln 16 + ln 16/3) / 4 = ln(256/3) / 4.
     clip-on-triplets: images over all texts: ln 2, ln 2, ln(8/3), ln 6; texts over all images: ln(8/3), ln 2, ln 2 and,
         text c with its image a, 1 of 1 + 1 + 3 + 1 -> ln 6. Both means are ln(64) / 4, and so is half of their sum.
     """
@@ -125,11 +125,11 @@ def test_chunked_gradient_equals_finite_differences(name: str) -> None:
     assert torch.autograd.gradcheck(loss, (*m.images(name), *m.texts(name), m.scale))
 
 
-class LargestTensor(TorchDispatchMode):
+class LargestTensor(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes the largest number of elements that any operation returns, those of the backward pass included."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.elements = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]

@@ -1,4 +1,4 @@
-"""Data sets of the world as shards: the same bytes in any run, batch and number of workers, and labels that are true."""
+"""Data sets of the world as shards: the same bytes in any run, batch and number of workers; labels that are true."""
 
 import io
 import json
@@ -20,8 +20,8 @@ from tripletclip.scenes.render import render
 from tripletclip.scenes.world import WORLDS, seed_of, world_named
 
 
-def config(part: str, rows: int, *, world: str = "natural", seed: int = 1) -> SetConfig:
-    return SetConfig(world=world, part=part, rows=rows, seed=seed)
+def config(part: str, rows: int, *, world: str = "natural", seed: int = 1, shard_rows: int = 100) -> SetConfig:
+    return SetConfig(world=world, part=part, rows=rows, seed=seed, shard_rows=shard_rows)
 
 
 def tars(folder: Path) -> list[bytes]:
@@ -35,11 +35,10 @@ def test_two_runs_give_the_same_tar(tmp_path: Path, part: str) -> None:
     assert tars(one) == tars(two) != tars(other_seed)
 
 
-def test_a_longer_set_begins_with_the_shorter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_longer_set_begins_with_the_shorter(tmp_path: Path) -> None:
     """Rows do not depend on how many there are, nor on how they are cut into shards and batches."""
     whole = Shards(write_set(config("retrieval", 90), tmp_path / "whole"))
-    monkeypatch.setattr(benchmark, "SHARD_ROWS", 25)
-    cut = Shards(write_set(config("retrieval", 60), tmp_path / "cut"))
+    cut = Shards(write_set(config("retrieval", 60, shard_rows=25), tmp_path / "cut"))
     assert len(tars(tmp_path / "cut")) == 3
     assert cut.keys == whole.keys[:60] and len(set(whole.keys)) == 90
     for index in range(60):
@@ -47,20 +46,18 @@ def test_a_longer_set_begins_with_the_shorter(tmp_path: Path, monkeypatch: pytes
 
 
 def test_two_workers_write_what_one_writes(tmp_path: Path) -> None:
-    rows = benchmark.SHARD_ROWS + 30
-    one = write_set(config("train", rows), tmp_path / "one")
-    two = write_set(config("train", rows), tmp_path / "two", workers=2)
-    assert len(tars(one)) == 2 and tars(one) == tars(two)
+    settings = config("train", 50, shard_rows=20)
+    one = write_set(settings, tmp_path / "one")
+    two = write_set(settings, tmp_path / "two", workers=2)
+    assert len(tars(one)) == 3 and tars(one) == tars(two)
 
 
-def test_a_finished_shard_is_kept_and_a_missing_one_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(benchmark, "SHARD_ROWS", 20)
-    folder = write_set(config("pairs", 60), tmp_path / "set")
+def test_a_finished_shard_is_kept_and_a_missing_one_made_again(tmp_path: Path) -> None:
+    settings = config("pairs", 60, shard_rows=20)
+    folder = write_set(settings, tmp_path / "set")
     before, times = tars(folder), {path.name: path.stat().st_mtime_ns for path in folder.glob("*.tar")}
     (folder / "00001.json").unlink()
-    write_set(config("pairs", 60), folder)
+    write_set(settings, folder)
     after = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.tar")}
     assert tars(folder) == before
     assert [name for name in sorted(times) if times[name] != after[name]] == ["00001.tar"]
@@ -71,9 +68,7 @@ def test_pairs_hold_all_splits_equally_with_the_captions_and_pictures_of_their_i
     assert Counter(shards.column("split")) == dict.fromkeys(EDITORS, 10)
     world = world_named("natural")
     for index in (0, 13, 69):
-        item = pair_item(
-            world, str(shards.column("split")[index]), False, Random(seed_of("pairs", 1, index))
-        )
+        item = pair_item(world, str(shards.column("split")[index]), False, Random(seed_of("pairs", 1, index)))
         assert (shards.caption(index), shards.neg_caption(index)) == (item.caption, item.neg_caption)
         for role, scene in (("image", item.scene), ("neg_image", item.neg_scene)):
             stored = np.asarray(Image.open(io.BytesIO(shards.read(index, role)))).astype(float)

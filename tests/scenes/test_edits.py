@@ -20,7 +20,8 @@ Edited = tuple[Scene, Phrasing, Scene, Phrasing]
 def edits(world: World, split: str, count: int = 150) -> list[Edited]:
     """``count`` scenes that ``split`` can edit, with their edits. Half of the attributes are said, in any world."""
     talkative = replace(world, attribute_rate=0.5)
-    rng, found = Random(7), []
+    rng = Random(7)
+    found: list[Edited] = []
     while len(found) < count:
         scene, phrasing = sample_scene(world, rng), sample_phrasing(talkative, rng)
         edit = EDITORS[split](world, scene, phrasing, rng)

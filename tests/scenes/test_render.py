@@ -25,7 +25,7 @@ def quiet(world: World) -> World:
 
 
 def paint(scene: Scene, seed: int = 1, world: World | None = None) -> NDArray[np.float64]:
-    return render([scene], [seed], world or quiet(natural()), SIZE)[0].astype(np.float64)
+    return np.asarray(render([scene], [seed], world or quiet(natural()), SIZE)[0], np.float64)
 
 
 def alone(noun: str, attribute: str, place: str, background: str = "snow") -> Scene:
@@ -33,7 +33,7 @@ def alone(noun: str, attribute: str, place: str, background: str = "snow") -> Sc
 
 
 def reddish(picture: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return picture[..., 0] - picture[..., 1:].max(-1) > 60
+    return np.asarray(picture[..., 0] - picture[..., 1:].max(-1) > 60)
 
 
 def islands(mask: NDArray[np.bool_]) -> list[int]:

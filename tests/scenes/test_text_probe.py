@@ -17,7 +17,7 @@ from tripletclip.scenes.edits import EDITORS
 from tripletclip.scenes.grammar import sample_phrasing, sample_scene
 from tripletclip.scenes.world import WORLDS, World, seed_of, world_named
 
-ITEMS = 3500
+ITEMS = 2800
 
 
 def probe_auc(items: list[Item]) -> float:
@@ -50,7 +50,7 @@ def test_texts_alone_give_nothing_away(name: str, heldout: bool) -> None:
         pair_item(world, splits[index % len(splits)], heldout, Random(seed_of("probe", index)))
         for index in range(ITEMS if not heldout else ITEMS // 2)
     ]
-    # Of 3,500 items the chance line's standard error is 0.007, of half as many 0.01.
+    # Of 2,800 items the chance line's standard error is 0.008, of half as many 0.011.
     assert probe_auc(items) == pytest.approx(0.5, abs=0.03)
 
 

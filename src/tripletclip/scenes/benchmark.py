@@ -68,14 +68,16 @@ class SetConfig:
     rows: int
     seed: int
     image_size: int = IMAGE_SIZE
+    shard_rows: int = SHARD_ROWS
 
     def __post_init__(self) -> None:
         world_named(self.world)
         if self.part not in PARTS:
             raise unknown_name("part", self.part, PARTS)
-        for name, value, least in (("rows", self.rows, 1), ("image_size", self.image_size, 16)):
-            if value < least:
-                raise UserError(f"{name} is {value}; give at least {least}")
+        least = {"rows": 1, "image_size": 16, "shard_rows": 1}
+        for name, number in least.items():
+            if getattr(self, name) < number:
+                raise UserError(f"{name} is {getattr(self, name)}; give at least {number}")
 
 
 def train_item(world: World, rng: Random) -> Item:
@@ -206,7 +208,7 @@ def write_set(config: SetConfig, folder: Path, *, workers: int = 1) -> Path:
     if config.part == "classes":
         classes = {"classes": class_names(world_named(config.world)), "templates": TEMPLATES}
         write_atomic(folder / "classes.json", json.dumps(classes, indent=1).encode())
-    missing = sorted(set(range(-(-config.rows // SHARD_ROWS))) - set(finished_shards(folder)))
+    missing = sorted(set(range(-(-config.rows // config.shard_rows))) - set(finished_shards(folder)))
     if workers > 1 and len(missing) > 1:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             list(pool.map(_write_number, [(config, folder, number) for number in missing]))
@@ -223,16 +225,14 @@ def _write_number(job: tuple[SetConfig, Path, int]) -> None:
 
 def _rows(config: SetConfig, number: int) -> Iterator[Triplet]:
     world = world_named(config.world)
-    first, last = number * SHARD_ROWS, min((number + 1) * SHARD_ROWS, config.rows)
+    first, last = number * config.shard_rows, min((number + 1) * config.shard_rows, config.rows)
     made = PARTS[config.part](world, config, range(first, last))
     for start in range(first, last, 250):
         chunk = list(itertools.islice(made, 250))
         yield from _painted(world, config, [f"{start + offset:08d}" for offset in range(len(chunk))], chunk)
 
 
-def _painted(
-    world: World, config: SetConfig, keys: list[str], chunk: list[Labelled]
-) -> Iterator[Triplet]:
+def _painted(world: World, config: SetConfig, keys: list[str], chunk: list[Labelled]) -> Iterator[Triplet]:
     triplets = config.part not in ("retrieval", "classes")
     scenes = [item.scene for item, _ in chunk] + [item.neg_scene for item, _ in chunk if triplets]
     roles = ("image", "neg_image")[: 1 + triplets]

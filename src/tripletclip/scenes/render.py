@@ -98,9 +98,7 @@ def render(scenes: Sequence[Scene], seeds: Sequence[int], world: World, size: in
     return pictures
 
 
-def _backgrounds(
-    scenes: Sequence[Scene], generators: Sequence[np.random.Generator], world: World, size: int
-) -> Floats:
+def _backgrounds(scenes: Sequence[Scene], generators: Sequence[np.random.Generator], world: World, size: int) -> Floats:
     """Ground colour, its own texture, and pixel noise that is drawn over it: float32 ``[N, size, size, 3]``."""
     ground = np.array([GROUND[scene.background] for scene in scenes], np.float32)
     kind = np.array([BACKGROUNDS.index(scene.background) for scene in scenes])

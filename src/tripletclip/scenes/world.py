@@ -39,8 +39,8 @@ class World:
     """The parameters of a world. Rates are probabilities in [0, 1].
 
     nouns, attributes    the words; ``attribute_is`` says what the attribute paints: the ``texture`` or the ``colour``
-    noun_exponent        nouns are drawn by Zipf's law, rank ** -exponent; 0 is uniform. Relations are first learned from
-                         the frequent nouns, so a long tail of equals would hide them for long (docs/log.md)
+    noun_exponent        nouns are drawn by Zipf's law, rank ** -exponent; 0 is uniform. Relations are first learned
+                         from the frequent nouns; a long tail of equals would hide them for long (docs/log.md)
     attribute_rate       how often an object's attribute is said in the caption
     attribute_prior      how often an object has the typical attribute of its noun; 1/len(attributes) is no prior
     place_prior          how often things stand where their nouns typically do: one in its typical place, two in their

@@ -24,6 +24,7 @@ help:
 	@echo "PYTHON is the Python (3.11 or newer) that .venv is made of: make setup PYTHON=python3.12"
 
 setup: $(DEV)
+	@:
 
 demo: $(CORE)
 	@$(BIN)/tripletclip demo $(ARGS)

@@ -198,7 +198,9 @@ def write_set(config: SetConfig, folder: Path, *, workers: int = 1) -> Path:
     Raises:
         UserError: ``folder`` holds a set of other settings, or something else.
     """
-    settings = json.dumps(asdict(config), sort_keys=True, indent=1).encode()
+    # The world's parameters belong to it: a set of a world that was changed since must not be taken for one of today.
+    parameters = asdict(world_named(config.world))
+    settings = json.dumps({**asdict(config), "parameters": parameters}, sort_keys=True, indent=1).encode()
     marker = folder / SETTINGS_FILE
     if marker.exists() and marker.read_bytes() != settings:
         raise UserError(f"{folder} holds scenes of other settings ({marker}); choose another folder or remove it")

@@ -4,7 +4,7 @@ Shapes: N pairs, D features, H halves (positives first, then negatives). Feature
 
 A batch has one or two *halves* of images and of texts, each ``[N, D]``. An objective is a :class:`Pattern` that says
 which halves each query half is compared with; the target of row n is row n of its own half. All objectives of the
-paper are patterns, so one product of the stacked halves serves them all (derivation: docs/deviations.md).
+paper are patterns, so one softmax over the halves that meet serves them all (derivation: docs/deviations.md).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -55,8 +55,8 @@ def two_way_softmax(
     Args:
         images, texts: one ``[N, D]`` tensor a half, all of the same N.
         logit_scale: scalar, the factor itself (not its logarithm).
-        chunk: rows of images whose logits exist at a time. None keeps all 2N x 2N logits for the backward pass; with a
-            number they are computed again in the backward pass, and memory grows with N instead of N squared.
+        chunk: rows of images whose logits exist at a time. None keeps the logits of all halves that meet for the
+            backward pass; with a number they are computed again there, and memory grows with N instead of N squared.
 
     Raises:
         ValueError: when the halves do not fit the pattern, or ``chunk`` is below 1.
@@ -77,22 +77,28 @@ def two_way_softmax(
 
 
 def _dense(image_rows: Tensor, text_rows: Tensor, logit_scale: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor]:
-    logits = logit_scale * image_rows @ text_rows.T
-    n = image_rows.shape[0] // pattern.image_halves
+    """A block of logits for every two halves that meet; denominators are joined from their blocks."""
+    images, texts = image_rows.chunk(pattern.image_halves), text_rows.chunk(pattern.text_halves)
+    scaled = [logit_scale * half for half in images]
+    meeting = {(i, t) for i, others in enumerate(pattern.image_to_text) for t in others}
+    meeting |= {(i, t) for t, others in enumerate(pattern.text_to_image) for i in others}
+    block = {(i, t): scaled[i] @ texts[t].T for i, t in sorted(meeting)}
+    target = [(x * y).sum(1) for x, y in zip(scaled, texts, strict=False)]
 
-    def direction(rows: Tensor, meets: Meets) -> Tensor:
-        loss = rows.new_zeros(())
-        for half, others in enumerate(meets):
-            if others:
-                own = rows[half * n : (half + 1) * n]
-                target = own[:, half * n : (half + 1) * n].diagonal()
-                seen = own
-                if len(others) * n < rows.shape[1]:  # all halves, the common case, need no copy
-                    seen = torch.cat([own[:, other * n : (other + 1) * n] for other in others], 1)
-                loss = loss + (seen.logsumexp(1) - target).mean()
-        return pattern.weight * loss
+    def joined(parts: Sequence[Tensor]) -> Tensor:
+        return parts[0] if len(parts) == 1 else torch.stack(list(parts)).logsumexp(0)
 
-    return direction(logits, pattern.image_to_text), direction(logits.T, pattern.text_to_image)
+    image_terms = [
+        (joined([block[i, t].logsumexp(1) for t in others]) - target[i]).mean()
+        for i, others in enumerate(pattern.image_to_text)
+        if others
+    ]
+    text_terms = [
+        (joined([block[i, t].logsumexp(0) for i in others]) - target[t]).mean()
+        for t, others in enumerate(pattern.text_to_image)
+        if others
+    ]
+    return pattern.weight * torch.stack(image_terms).sum(), pattern.weight * torch.stack(text_terms).sum()
 
 
 class _Chunked(torch.autograd.Function):

@@ -104,8 +104,10 @@ def train(
 def _prepare_folder(config: TrainConfig, *, resume: bool, overwrite: bool) -> None:
     if overwrite and (config.out / CONFIG_FILE).exists():
         shutil.rmtree(config.out)
-    elif config.out.exists() and any(config.out.iterdir()) and not resume:
-        raise UserError(f"{config.out} is not empty; give --resume to go on, --overwrite to replace, or another --out")
+    elif config.out.exists() and any(config.out.iterdir()) and not (resume and (config.out / CONFIG_FILE).exists()):
+        raise UserError(
+            f"{config.out} is not empty; give another --out, or, if it holds a run, --resume to go on or --overwrite"
+        )
     write_atomic(config.out / CONFIG_FILE, json.dumps(asdict(config), default=str, indent=1).encode())
 
 

@@ -102,12 +102,12 @@ def train(
 
 
 def _prepare_folder(config: TrainConfig, *, resume: bool, overwrite: bool) -> None:
-    if overwrite and (config.out / CONFIG_FILE).exists():
+    holds_run = (config.out / CONFIG_FILE).exists() or (config.out / STATE_FILE).exists()
+    if overwrite and holds_run:
         shutil.rmtree(config.out)
-    elif config.out.exists() and any(config.out.iterdir()) and not (resume and (config.out / CONFIG_FILE).exists()):
-        raise UserError(
-            f"{config.out} is not empty; give another --out, or, if it holds a run, --resume to go on or --overwrite"
-        )
+    elif config.out.exists() and any(config.out.iterdir()) and not (resume and holds_run):
+        hint = "give --resume to go on, --overwrite to replace, or another --out" if holds_run else "give another --out"
+        raise UserError(f"{config.out} is not empty; {hint}")
     write_atomic(config.out / CONFIG_FILE, json.dumps(asdict(config), default=str, indent=1).encode())
 
 

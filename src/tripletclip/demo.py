@@ -31,7 +31,7 @@ from tripletclip.scenes.benchmark import write_set
 from tripletclip.scenes.grammar import vocabulary
 from tripletclip.scenes.world import world_named
 from tripletclip.training.config import TrainConfig
-from tripletclip.training.loop import StepReport, train
+from tripletclip.training.loop import Interrupted, StepReport, train
 from tripletclip.training.state import DONE_FILE, METRICS_FILE
 
 START = "start"
@@ -250,7 +250,10 @@ def run_all(jobs: Sequence[Job], workers: int, tick: Callable[[Mapping[str, floa
     todo = [job for job in jobs if not _is_done(job)]
     if not todo:
         return
-    pool = ProcessPoolExecutor(min(workers, len(todo)), mp_context=get_context("spawn"))
+    # Ctrl-C reaches every process of a terminal: the parent hears it and stops the others one way only.
+    ignore = (signal.SIGINT, signal.SIG_IGN)
+    processes = min(workers, len(todo))
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=signal.signal, initargs=ignore)
     futures: set[Future[str]] = {pool.submit(run_job, job) for job in todo}
     try:
         while futures:
@@ -258,7 +261,7 @@ def run_all(jobs: Sequence[Job], workers: int, tick: Callable[[Mapping[str, floa
             for future in done:
                 future.result()
             tick({job.train.out.name: _share_done(job) for job in jobs})
-    except BaseException:
+    except BaseException as error:
         # Running trainings save their state when they hear SIGTERM; those that wait never begin.
         children = active_children()
         for child in children:
@@ -268,6 +271,8 @@ def run_all(jobs: Sequence[Job], workers: int, tick: Callable[[Mapping[str, floa
         deadline = time.monotonic() + 20
         for child in children:
             child.join(max(0.0, deadline - time.monotonic()))
+        if isinstance(error, Interrupted):
+            raise KeyboardInterrupt from error
         raise
     pool.shutdown()
 
@@ -280,5 +285,7 @@ def _share_done(job: Job) -> float:
     if (job.train.out / DONE_FILE).exists():
         return 1.0
     path = job.train.out / METRICS_FILE
-    lines = path.read_bytes().splitlines() if path.exists() else []
+    written = path.read_bytes() if path.exists() else b""
+    # The training may be in the middle of its last line.
+    lines = written[: written.rfind(b"\n") + 1].splitlines()
     return float(json.loads(lines[-1])["step"]) / job.train.steps if lines else 0.0

@@ -19,7 +19,7 @@ class Demo:
     out: Path = Path("runs/demo")
     """Folder of the demo. The same command in the same folder goes on where it was."""
     budget: str = "standard"
-    """quick (90 s), standard (8 min), or full (every method from scratch on 4 million passes; hours)."""
+    """quick (a first look), standard, or full (every method from scratch on 4 million passes; hours)."""
     world: str = "natural"
     """natural, or dense: the control in which hard negatives are hardly needed."""
     seeds: int = 1

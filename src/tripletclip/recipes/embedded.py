@@ -49,12 +49,12 @@ class Budget:
 
 
 def quick() -> Budget:
-    """A first look in 90 seconds on two cores; too short for the differences to be more than a hint."""
+    """A first look; too short for the differences to be more than a hint. Goal: 90 seconds on two cores."""
     return Budget(name="quick", train_rows=4_000, start_steps=200, steps=100, curve_points=1, test_rows=700)
 
 
 def standard() -> Budget:
-    """The demo: a short phase of plain CLIP, then every method from the same start. 8 minutes on two cores."""
+    """The demo: a short phase of plain CLIP, then every method from the same start. Goal: 8 minutes on two cores."""
     return Budget(name="standard", train_rows=20_000, start_steps=700, steps=800)
 
 

@@ -237,6 +237,7 @@ def _train_config(
         init=init,
         model=MODEL,
         steps=steps,
+        warmup=budget.warmup(steps),
         passes_per_step=budget.passes_per_step,
         learning_rate=budget.learning_rate,
         device=config.device,

@@ -35,7 +35,7 @@ class ModelConfig:
 
     embed_dim: int = 64
     image_size: int = 48
-    patch_size: int = 12
+    patch_size: int = 16
     vision_width: int = 64
     vision_layers: int = 3
     text_width: int = 64

@@ -66,7 +66,7 @@ def test_rejected_rows_stay_in_the_records_only(tmp_path: Path) -> None:
     good = make_triplets(2)
     bad = [Triplet(key=f"bad{i}", caption="x", status=REJECTED, reason=reason) for i, reason in enumerate("aab")]
     counts = write_shard(tmp_path, 3, [good[0], *bad, good[1]])
-    assert counts == {"accepted": 2, "rejected": 3, "a": 2, "b": 1}
+    assert counts == {"accepted": 2, "rejected": 3, "failed": 0, "a": 2, "b": 1}
     stats = json.loads((tmp_path / "00003.json").read_text())
     assert (stats["version"], stats["count"], stats["reasons"]) == (FORMAT_VERSION, 5, {"a": 2, "b": 1})
     assert stats["tar_bytes"] == (tmp_path / "00003.tar").stat().st_size

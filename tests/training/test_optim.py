@@ -31,12 +31,13 @@ def made_batch() -> Batch:
 @pytest.mark.parametrize(
     ("step", "expected"),
     [
-        (0, 1 / 10),  # the first of ten warm steps, the cosine still 1
-        (4, 5 / 10 * (1 + math.cos(math.pi / 25)) / 2),  # half warm
-        (9, (1 + math.cos(9 * math.pi / 100)) / 2),  # warm
-        (25, 1 / 2 + math.sqrt(2) / 4),  # cos 45° = sqrt(2) / 2
-        (50, 1 / 2),  # cos 90° = 0
-        (75, 1 / 2 - math.sqrt(2) / 4),  # cos 135°
+        (0, 1 / 10),  # the first of ten warm steps
+        (4, 1 / 2),  # half warm
+        (9, 1),  # the last warm step is the peak
+        (10, 1),  # cos 0° = 1: the peak holds for two steps
+        (40, 1 / 2 + 1 / 4),  # 30 of 90 cooling steps: cos 60° = 1/2
+        (55, 1 / 2),  # cos 90° = 0
+        (70, 1 / 2 - 1 / 4),  # cos 120°
         (100, 0),  # cos 180° = -1
     ],
 )

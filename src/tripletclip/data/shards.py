@@ -43,6 +43,7 @@ from tripletclip.data.index import (
 from tripletclip.data.triplet import (
     ACCEPTED,
     CAPTION,
+    FAILED,
     FORMAT_VERSION,
     IMAGE,
     MEMBER_SUFFIX,
@@ -50,6 +51,7 @@ from tripletclip.data.triplet import (
     NEG_IMAGE,
     REJECTED,
     ROLES,
+    STATUSES,
     Triplet,
 )
 from tripletclip.errors import UserError, unknown_name
@@ -66,7 +68,7 @@ OPEN_TARS = 256
 
 
 def write_shard(folder: Path, number: int, rows: Iterable[Triplet], *, overwrite: bool = False) -> dict[str, int]:
-    """Write ``rows`` as shard ``number`` and return how many were accepted, rejected, and rejected for which reason.
+    """Write ``rows`` as shard ``number`` and return how many were accepted, rejected and failed, and for which reason.
 
     The same rows give the same tar, byte for byte. After any error or Ctrl-C no file of this call is left.
     Raises :class:`UserError` if the shard is finished already (unless ``overwrite``), for unsafe or repeated keys,
@@ -81,15 +83,18 @@ def write_shard(folder: Path, number: int, rows: Iterable[Triplet], *, overwrite
         with _refusals_of_disk(paths.parquet):
             pq.write_table(table, parquet.file)
         statuses = Counter(row[STATUS] for row in records)
-        reasons = Counter(str(row[REASON]) for row in records if row[STATUS] == REJECTED)
-        counts = {ACCEPTED: statuses[ACCEPTED], REJECTED: statuses[REJECTED], **dict(sorted(reasons.items()))}
+        reasons = {
+            status: dict(sorted(Counter(str(row[REASON]) for row in records if row[STATUS] == status).items()))
+            for status in (REJECTED, FAILED)
+        }
+        counts = {status: statuses[status] for status in STATUSES} | reasons[REJECTED] | reasons[FAILED]
         stats = {
             "format": FORMAT_NAME,
             "version": FORMAT_VERSION,
             "count": len(records),
-            ACCEPTED: statuses[ACCEPTED],
-            REJECTED: statuses[REJECTED],
-            "reasons": dict(sorted(reasons.items())),
+            **{status: statuses[status] for status in STATUSES},
+            "reasons": reasons[REJECTED],
+            "failures": reasons[FAILED],
             "tar_bytes": tar.file.tell(),
         }
         _publish(paths, tar, parquet, stats)
@@ -133,11 +138,11 @@ def _write_tar(file: IO[bytes], rows: Iterable[Triplet], path: Path) -> list[dic
 
 
 def _checked_members(row: Triplet) -> dict[str, bytes]:
-    """Role to bytes for the tar; empty for a rejected row. Everything that a shard cannot hold is refused here."""
+    """Role to bytes for the tar; empty for a row that is not accepted. Everything that a shard cannot hold is refused here."""
     if not SAFE_KEY.fullmatch(row.key):
         raise UserError(f"key {row.key!r} is unsafe; use 1 to 80 letters, digits, '_' and '-', first a letter or digit")
-    if row.reason in (ACCEPTED, REJECTED):
-        raise UserError(f"'{row.key}' has the reason '{row.reason}', which is a status; say why it was rejected")
+    if row.reason in STATUSES:
+        raise UserError(f"'{row.key}' has the reason '{row.reason}', which is a status; say why it was {row.status}")
     reserved = sorted(set(row.extra) & set(CORE_COLUMNS))
     if reserved:
         raise UserError(f"extra column '{reserved[0]}' of '{row.key}' is reserved; give it another name")
@@ -150,7 +155,7 @@ def _checked_members(row: Triplet) -> dict[str, bytes]:
                 f"{role} of '{row.key}' has half a surrogate pair at character {error.start}; mend the text"
             ) from error
     contents = members | {IMAGE: row.image, NEG_IMAGE: row.neg_image}
-    if row.status == REJECTED:
+    if row.status != ACCEPTED:
         return {}
     return {role: content for role in ROLES if (content := contents[role]) is not None}
 
@@ -274,7 +279,7 @@ class Shards:
         return bool((self._place(role)[0] >= 0).all())
 
     def rejected(self) -> dict[str, int]:
-        """Reason to number of rejected rows."""
+        """Reason to number of the rows that are not accepted."""
         return dict(self._rejected)
 
     def read(self, index: int, role: str) -> bytes:

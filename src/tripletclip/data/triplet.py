@@ -16,14 +16,17 @@ ROLES = (IMAGE, CAPTION, NEG_IMAGE, NEG_CAPTION)
 MEMBER_SUFFIX = {IMAGE: "jpg", CAPTION: "txt", NEG_IMAGE: "neg.jpg", NEG_CAPTION: "neg.txt"}
 """Role to the tar member's suffix: ``KEY.jpg``, ``KEY.txt``, ``KEY.neg.jpg``, ``KEY.neg.txt``."""
 
-ACCEPTED, REJECTED = "accepted", "rejected"
+ACCEPTED, REJECTED, FAILED = "accepted", "rejected", "failed"
+STATUSES = (ACCEPTED, REJECTED, FAILED)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Triplet:
     """One row: what entered, what came of it, and where it came from.
 
-    ``status`` is ``accepted`` or ``rejected``; a rejected row keeps its ``reason`` and has no members in the tar.
+    ``status`` is ``accepted``, ``rejected`` (the row was judged) or ``failed`` (a server or worker broke: a later run
+    tries again). The last two keep their ``reason`` and have no members in the tar. A row without ``image`` is a caption
+    alone: caption stages take it, training refuses it.
     ``extra`` holds flat columns of a stage's own (a benchmark's ``split``, a scene as JSON, a score).
     """
 
@@ -37,9 +40,7 @@ class Triplet:
     extra: Mapping[str, str | int | float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.status not in (ACCEPTED, REJECTED):
-            raise ValueError(f"status of '{self.key}' is '{self.status}'; use '{ACCEPTED}' or '{REJECTED}'")
-        if self.status == ACCEPTED and self.image is None:
-            raise ValueError(f"'{self.key}' is accepted but has no image")
-        if self.status == REJECTED and not self.reason:
-            raise ValueError(f"'{self.key}' is rejected without a reason")
+        if self.status not in STATUSES:
+            raise ValueError(f"status of '{self.key}' is '{self.status}'; use one of {', '.join(STATUSES)}")
+        if self.status != ACCEPTED and not self.reason:
+            raise ValueError(f"'{self.key}' is {self.status} without a reason")

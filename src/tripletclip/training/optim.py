@@ -22,10 +22,16 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
         lr=config.learning_rate,
         betas=config.betas,
         eps=config.epsilon,
+        fused=True,
     )
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """A linear warm-up times half a cosine from step 0 to zero at ``config.steps``; ``step`` counts from 0."""
-    warm = min(1.0, (step + 1) / max(1, config.warmup))
-    return config.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+    """A linear warm-up to the peak over ``config.warmup`` steps, then half a cosine to zero at ``config.steps``.
+
+    ``step`` counts from 0. A run that is shorter than its warm-up ends on the way to the peak.
+    """
+    if step < config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    through = (step - config.warmup) / (config.steps - config.warmup)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * through))

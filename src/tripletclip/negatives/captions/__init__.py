@@ -1,0 +1,1 @@
+"""Writers of hard-negative captions."""

@@ -1,0 +1,1 @@
+"""Painters of hard-negative images and checks of their pictures."""

@@ -1,6 +1,5 @@
 """The schedule by hand, decay where it belongs, bounds of the scale and of the gradient."""
 
-import math
 from pathlib import Path
 
 import pytest

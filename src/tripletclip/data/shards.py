@@ -138,7 +138,7 @@ def _write_tar(file: IO[bytes], rows: Iterable[Triplet], path: Path) -> list[dic
 
 
 def _checked_members(row: Triplet) -> dict[str, bytes]:
-    """Role to bytes for the tar; empty for a row that is not accepted. Everything that a shard cannot hold is refused here."""
+    """Role to bytes for the tar; empty unless accepted. Everything that a shard cannot hold is refused here."""
     if not SAFE_KEY.fullmatch(row.key):
         raise UserError(f"key {row.key!r} is unsafe; use 1 to 80 letters, digits, '_' and '-', first a letter or digit")
     if row.reason in STATUSES:

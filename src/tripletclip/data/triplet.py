@@ -25,8 +25,8 @@ class Triplet:
     """One row: what entered, what came of it, and where it came from.
 
     ``status`` is ``accepted``, ``rejected`` (the row was judged) or ``failed`` (a server or worker broke: a later run
-    tries again). The last two keep their ``reason`` and have no members in the tar. A row without ``image`` is a caption
-    alone: caption stages take it, training refuses it.
+    tries again). The last two keep their ``reason`` and have no members in the tar. A row without ``image`` is a
+    caption alone: caption stages take it, training refuses it.
     ``extra`` holds flat columns of a stage's own (a benchmark's ``split``, a scene as JSON, a score).
     """
 

@@ -11,11 +11,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint con
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check bench
+.PHONY: help setup demo test test-slow check bench
 
 help:
 	@echo "make demo    the whole method in minutes: tables here, the page in runs/demo/report.html"
 	@echo "make test    the default tests"
+	@echo "make test-slow  the tests that take long: Ray, killed processes"
 	@echo "make check   ruff and mypy --strict"
 	@echo "make bench   speed and memory, side by side"
 	@echo "make setup   only install, with everything that tests and checks need"
@@ -31,6 +32,9 @@ demo: $(CORE)
 
 test: $(DEV)
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-slow: $(DEV)
+	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 check: $(DEV)
 	@$(BIN)/ruff check

@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias, get_args
 
 import tyro
 
-from tripletclip.errors import UserError, unknown_name
+from tripletclip.errors import Incomplete, UserError, unknown_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,8 @@ class Train:
     out: Path
     objective: str = "tripletclip"
     """clip, clip-on-triplets, negclip, negimage or tripletclip."""
+    keep: Path | None = None
+    """A selection made by `triplets screen`: rows whose keys are not in it are left out."""
     init: Path | None = None
     """Model folder to start from; none: fresh weights."""
     steps: int = 1000
@@ -108,9 +110,15 @@ class Report:
     """Folder of the same runs' results in the dense world."""
 
 
-Verb: TypeAlias = Demo | Scenes | Train | Evaluate | Report
+@dataclass(frozen=True, kw_only=True)
+class Triplets:
+    """Negative captions and images for anyone's pairs: make, captions, images, screen, audit, inspect, export."""
+
+
+Verb: TypeAlias = Demo | Triplets | Scenes | Train | Evaluate | Report
 VERBS: dict[str, type[Verb]] = {
     "demo": Demo,
+    "triplets": Triplets,
     "scenes": Scenes,
     "train": Train,
     "evaluate": Evaluate,
@@ -119,16 +127,22 @@ VERBS: dict[str, type[Verb]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point; exits with 2 for a user's mistake and 130 for an interruption that can be resumed."""
+    """Entry point. Exits with 2 for a user's mistake, 3 for work that is not complete, 130 for an interruption."""
     signal.signal(signal.SIGTERM, lambda number, frame: _raise_interrupt())
     given = sys.argv[1:] if arguments is None else arguments
     try:
+        if given and given[0] == "triplets":
+            _run_triplets(given[1:])
+            return
         _check_names(given)
         verb = tyro.extras.subcommand_cli_from_dict({**VERBS}, args=given, prog="tripletclip", description=DESCRIPTION)
         _run(verb)
     except UserError as error:
         print(f"tripletclip: {error}", file=sys.stderr)
         sys.exit(2)
+    except Incomplete as rest:
+        print(f"tripletclip: {rest}", file=sys.stderr)
+        sys.exit(3)
     except KeyboardInterrupt as interruption:
         how_to_go_on = str(interruption) or "interrupted; the same command goes on where it was"
         print(f"tripletclip: {how_to_go_on}", file=sys.stderr)
@@ -157,6 +171,13 @@ def _check_names(arguments: Sequence[str]) -> None:
         name = argument.split("=")[0].replace("_", "-")
         if name.startswith("--") and name not in options:
             raise unknown_name("field", name, options)
+
+
+def _run_triplets(arguments: Sequence[str]) -> None:
+    """The verbs below ``triplets``; imported only when they are asked for."""
+    from tripletclip import cli_triplets, commands_triplets
+
+    commands_triplets.run(cli_triplets.parse(arguments or ["--help"]))
 
 
 def _run(verb: object) -> None:

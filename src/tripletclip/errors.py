@@ -12,6 +12,10 @@ class UserError(ValueError):
     """A mistake in what the user gave: arguments, files, data."""
 
 
+class Incomplete(Exception):
+    """The work ended, but not all of it is done; the line says what is missing. The command line exits with 3."""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a name that does not exist, with the nearest one that does.
 

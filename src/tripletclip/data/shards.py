@@ -40,6 +40,7 @@ from tripletclip.data.index import (
     read_index,
     shard_paths,
 )
+from tripletclip.data.selection import read_selection, select_rows
 from tripletclip.data.triplet import (
     ACCEPTED,
     CAPTION,
@@ -220,11 +221,12 @@ class Shards:
 
     Rows are numbered by shard, then by their order in it. Safe to fork and to pickle; not for threads.
     With ``foreign=True``, shards of img2dataset and of the TripletCLIP authors are indexed by scanning their tars.
+    ``keep`` is a selection (a parquet of keys): other rows are not there; choosing never rewrites a tar.
     Raises :class:`UserError` for a folder without accepted rows and for any shard that is unfinished, truncated,
     foreign or of another format version, and for a key that comes twice.
     """
 
-    def __init__(self, folder: Path, *, foreign: bool = False) -> None:
+    def __init__(self, folder: Path, *, foreign: bool = False, keep: Path | None = None) -> None:
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise UserError(f"{self.folder} is not a folder; give the folder that holds the shards")
@@ -236,12 +238,14 @@ class Shards:
         reasons = table.filter(pc.invert(accepted))[REASON]
         self._rejected = {str(count["values"]): int(count["counts"]) for count in reasons.value_counts().to_pylist()}
         sizes = [index.table.num_rows for index in indices]
-        self._tar_of_row = np.repeat(np.arange(len(indices)), sizes)[accepted.to_numpy()]
-        table = table.filter(accepted)
+        wanted = accepted if keep is None else pc.and_(accepted, select_rows(table[KEY], read_selection(keep)))
+        self._tar_of_row = np.repeat(np.arange(len(indices)), sizes)[wanted.to_numpy()]
+        table = table.filter(wanted)
         self._places = {role: member_places(table, role) for role in ROLES}
         self._table = table.drop_columns(list(PLACE_COLUMNS))
         if len(self) == 0:
-            raise UserError(f"{self.folder} has no accepted row; rejected: {self._rejected or 'none'}")
+            kept = f" that {keep} keeps" if keep else ""
+            raise UserError(f"{self.folder} has no accepted row{kept}; rejected: {self._rejected or 'none'}")
 
     def __len__(self) -> int:
         return int(self._table.num_rows)

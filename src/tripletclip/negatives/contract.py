@@ -13,6 +13,7 @@ from PIL import Image
 
 WRITER, WRITER_MODEL, PROMPT_HASH, SEED = "writer", "writer_model", "prompt_hash", "seed"
 CATEGORY, ATTEMPTS, OTHER_CAPTIONS = "category", "attempts", "other_captions"
+NEG_CAPTIONS, SCENE, NEG_SCENE = "neg_captions", "scene", "neg_scene"
 PAINTER, PAINTER_MODEL, IMAGE_SEED = "painter", "painter_model", "image_seed"
 
 CATEGORIES = ("object", "attribute", "relation", "action", "count", "swap", "other")
@@ -80,6 +81,14 @@ class Cost:
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             new_tokens=self.new_tokens + other.new_tokens,
             seconds=self.seconds + other.seconds,
+        )
+
+    def __sub__(self, other: "Cost") -> "Cost":
+        return Cost(
+            calls=self.calls - other.calls,
+            prompt_tokens=self.prompt_tokens - other.prompt_tokens,
+            new_tokens=self.new_tokens - other.new_tokens,
+            seconds=self.seconds - other.seconds,
         )
 
 

@@ -13,6 +13,7 @@ class TrainConfig:
     """One run. Compute is given in *passes* (images plus texts encoded), so equal numbers mean equal compute.
 
     data             folder of shards
+    keep             a selection made by screening: rows whose keys are not in it are left out; none: all rows
     out              folder of the run: metrics.jsonl, state.pt, and at the end the model as an open_clip local-dir
     objective        clip, negclip, negimage, tripletclip, clip-on-triplets
     init             folder of a model to start from; none: fresh weights of ``model`` drawn from ``seed``
@@ -27,6 +28,7 @@ class TrainConfig:
     data: Path
     out: Path
     objective: str = "tripletclip"
+    keep: Path | None = None
     init: Path | None = None
     model: ModelConfig = field(default_factory=ModelConfig)
     steps: int = 1000
@@ -67,5 +69,6 @@ class TrainConfig:
 
     def identity(self) -> dict[str, object]:
         """What must be equal for a run to go on: all but where and how often files are written, and the workers."""
-        free = ("out", "data", "init", "log_every", "save_every", "workers")
-        return {name: value for name, value in asdict(self).items() if name not in free}
+        free = ("out", "data", "keep", "init", "log_every", "save_every", "workers")
+        said = {name: value for name, value in asdict(self).items() if name not in free}
+        return said | ({"keep": self.keep.name} if self.keep else {})

@@ -76,7 +76,7 @@ def train(
     objective = objective_named(config.objective)
     clip = load_clip(config.init) if config.init else new_clip(config.model, words, config.seed)
     loader = Loader(
-        Shards(config.data),
+        Shards(config.data, keep=config.keep),
         tokenize=clip.tokenizer,
         image_size=clip.image_size,
         batch_size=config.pairs_per_step,

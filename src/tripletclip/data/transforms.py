@@ -46,7 +46,7 @@ def decode_image(data: bytes, size: int) -> Tensor:
     if pixels_3HW is not None:
         image = Image.fromarray(pixels_3HW.permute(1, 2, 0).contiguous().numpy())
     else:
-        image = _decode_with_pillow(data)
+        image = decode_rgb(data)
     return torch.from_numpy(np.array(_fit(image, size))).permute(2, 0, 1).contiguous()
 
 
@@ -97,7 +97,7 @@ def _plain_jpeg_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _decode_with_pillow(data: bytes) -> Image.Image:
+def decode_rgb(data: bytes) -> Image.Image:
     """Decode anything in ``FORMATS`` to RGB, or say in an :class:`ImageError` why not."""
     if not data:
         raise ImageError("empty")

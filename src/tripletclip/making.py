@@ -48,6 +48,10 @@ def make_triplets(verb: "Make | Import | Captions | Images") -> Ran:
 def refuse_incomplete(ran: Ran, config: "Make | Import | Captions | Images") -> None:
     """Exit code 3 for a job that has to be run again, or whose rows are worse than the user allows."""
     failed, share = ran.tally.of(FAILED), ran.tally.of(REJECTED) / max(1, ran.tally.rows)
+    if ran.unreadable:
+        raise Incomplete(
+            f"{len(ran.unreadable):,} shards could not be read ({ran.unreadable[0]}); run the command again"
+        )
     if failed or ran.broken:
         why = f" ({ran.broken})" if ran.broken else ""
         raise Incomplete(f"{failed:,} rows failed{why}; the same command tries them again")

@@ -4,13 +4,14 @@ import os
 import random
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from fake_stages import FakeSource, FakeStage
+from fake_stages import FakeChunk, FakeSource, FakeStage
 
 from tripletclip.data.own import OwnShards, read_rows
+from tripletclip.data.pairs import Pair
 from tripletclip.data.shards import Shards, finished_shards
 from tripletclip.data.triplet import ACCEPTED, FAILED, REJECTED, Triplet
 from tripletclip.errors import UserError
@@ -142,3 +143,19 @@ def test_tally_counts_reasons_of_what_did_not_get_through() -> None:
         Triplet(key="c", caption="", status=FAILED, reason="x"),
     ]
     assert tally(rows, made=True) == Tally(statuses={ACCEPTED: 1, REJECTED: 1, FAILED: 1}, reasons={"x": 2}, made=3)
+
+
+def test_a_source_that_cannot_be_read_costs_its_shard_alone(tmp_path: Path) -> None:
+    class Refused(FakeSource):
+        def chunks(self, rows: int) -> Iterator[FakeChunk]:
+            for number, chunk in enumerate(super().chunks(rows)):
+                yield Vanished(first=0, last=0) if number == 1 else chunk
+
+    class Vanished(FakeChunk):
+        def read(self) -> Iterator[Pair]:
+            raise UserError("the network refuses")
+
+    job = Job(source=Refused(rows=ROWS), out=tmp_path, make_stages=lambda: [FakeStage()], shard_rows=10)
+    ran = run(job, EngineConfig())
+    assert ran.unreadable == ("the network refuses",)
+    assert finished_shards(tmp_path) == [0, 2]

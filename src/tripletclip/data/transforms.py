@@ -40,7 +40,7 @@ def decode_image(data: bytes, size: int) -> Tensor:
     Raises :class:`ImageError` with the reason ``empty``, ``not an image``, ``truncated``, ``corrupt``, ``too large``,
     ``decompression bomb`` or ``unsupported pixels``.
     """
-    pixels_3HW = _decode_plain_jpeg(data)
+    pixels_3HW = decode_plain_jpeg(data)
     if pixels_3HW is not None and pixels_3HW.shape[1:] == (size, size):
         return pixels_3HW
     if pixels_3HW is not None:
@@ -66,7 +66,7 @@ def _fit(image: Image.Image, size: int) -> Image.Image:
     return image.resize((size, size), Image.Resampling.BICUBIC, box=box)
 
 
-def _decode_plain_jpeg(data: bytes) -> Tensor | None:
+def decode_plain_jpeg(data: bytes) -> Tensor | None:
     """uint8 [3, H, W] of an ordinary JPEG, or ``None`` where Pillow has to look."""
     size = _plain_jpeg_size(data)
     if size is None or size[0] * size[1] > MAX_PIXELS:
@@ -122,8 +122,6 @@ def decode_rgb(data: bytes) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image
     if image.mode.startswith("I"):  # 16 bits a pixel, also where Pillow holds them in 32; convert() would clip
         values = np.clip(np.asarray(image).astype(np.int64), 0, 65535) >> _HIGH_BYTE
         return Image.fromarray(values.astype(np.uint8)).convert("RGB")
@@ -133,4 +131,4 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         on_white = Image.new("RGBA", image.size, "white")
         on_white.alpha_composite(image.convert("RGBA"))
         return on_white.convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -2,14 +2,25 @@
 
 import json
 import logging
+from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tripletclip.errors import UserError, unknown_name
 from tripletclip.extras import require
 from tripletclip.negatives.contract import Cost
-from tripletclip.negatives.job import Job, Tally, Tell, Worker, finished_tally, hear_nothing, is_done, tasks
+from tripletclip.negatives.job import (
+    Job,
+    Tally,
+    Tell,
+    UnreadableError,
+    Worker,
+    finished_tally,
+    hear_nothing,
+    is_done,
+    tasks,
+)
 
 ENGINES = ("local", "ray")
 
@@ -32,11 +43,15 @@ class EngineConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Ran:
-    """What a run did: the tally of all shards, what each stage spent in this run, and why it broke off, if it did."""
+    """What a run did: the tally of all shards, what each stage spent in this run, and what went wrong.
+
+    ``broken`` says why it broke off, if it did; ``unreadable`` has a line for each shard that had no source.
+    """
 
     tally: Tally
     costs: dict[str, Cost]
     broken: str = ""
+    unreadable: tuple[str, ...] = ()
 
 
 def run(job: Job, config: EngineConfig, tell: Tell = hear_nothing) -> Ran:
@@ -50,20 +65,31 @@ def run(job: Job, config: EngineConfig, tell: Tell = hear_nothing) -> Ran:
 def _run_local(job: Job, config: EngineConfig, tell: Tell) -> Ran:
     worker, total = Worker(job), Tally()
     running: set[Future[Tally]] = set()
+    unreadable: list[str] = []
+
+    def tally_of(ended: Iterable[Future[Tally]]) -> Tally:
+        found = Tally()
+        for future in ended:
+            try:
+                found += future.result()
+            except UnreadableError as error:
+                unreadable.append(str(error))
+        return found
+
     with ThreadPoolExecutor(config.workers) as pool:
         try:
             for number in tasks(job):
                 if len(running) >= config.workers:
                     done, running = wait(running, return_when=FIRST_COMPLETED)
-                    total = sum((future.result() for future in done), total)
+                    total += tally_of(done)
                 if worker.broken:
                     break  # shards that run are finished with failed rows; new ones would hold nothing else
                 running.add(pool.submit(worker.make, number, tell))
-            total = sum((future.result() for future in running), total)
+            total += tally_of(running)
         except BaseException:
             worker.stop()  # threads end after the block that they are in; its rows are in the journal
             raise
-    return Ran(tally=total, costs=worker.cost(), broken=worker.broken)
+    return Ran(tally=total, costs=worker.cost(), broken=worker.broken, unreadable=tuple(unreadable))
 
 
 # ---- Ray -----------------------------------------------------------------------------------------------------------
@@ -80,6 +106,8 @@ class _ShardActor:
         before = self._worker.cost()
         try:
             made = self._worker.make(int(row["number"]))
+        except UnreadableError as error:
+            return {"result": json.dumps({"unreadable": str(error)})}
         except UserError as error:
             return {"result": json.dumps({"error": str(error)})}
         spent = {name: asdict(cost - before[name]) for name, cost in self._worker.cost().items()}
@@ -116,6 +144,9 @@ def _run_ray(job: Job, config: EngineConfig, tell: Tell) -> Ran:
             result = json.loads(row["result"])
             if "error" in result:
                 raise UserError(result["error"])
+            if "unreadable" in result:
+                ran = replace(ran, unreadable=(*ran.unreadable, result["unreadable"]))
+                continue
             made = Tally(statuses=result["statuses"], reasons=result["reasons"], made=result["made"])
             costs = {name: Cost(**spent) for name, spent in result["spent"].items()}
             ran = _with(ran, made, costs, result["broken"], tell)
@@ -128,4 +159,4 @@ def _run_ray(job: Job, config: EngineConfig, tell: Tell) -> Ran:
 def _with(ran: Ran, made: Tally, costs: dict[str, Cost], broken: str, tell: Tell) -> Ran:
     together = {name: ran.costs.get(name, Cost()) + cost for name, cost in costs.items()}
     tell(made, ran.costs | together)
-    return Ran(tally=ran.tally + made, costs=ran.costs | together, broken=ran.broken or broken)
+    return replace(ran, tally=ran.tally + made, costs=ran.costs | together, broken=ran.broken or broken)

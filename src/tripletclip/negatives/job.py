@@ -129,6 +129,10 @@ class Stopped(Exception):
     """A thread was asked to end; what it had done is in the journal."""
 
 
+class UnreadableError(Exception):
+    """The source of one shard cannot be read: a file vanished, a network refuses. A later run tries again."""
+
+
 class Worker:
     """Makes shards of a job. Threads may share one, each at another shard."""
 
@@ -167,7 +171,10 @@ class Worker:
             there = finished_tally(out, number)
             tell(there, self.cost())
             return there
-        rows = list(self._rows(number))
+        try:
+            rows = list(self._rows(number))
+        except UserError as error:
+            raise UnreadableError(str(error)) from error
         done = self._done_before(number, journal)
         if done:
             tell(tally((done[row.key] for row in rows if row.key in done), made=False), self.cost())

@@ -4,10 +4,12 @@ One shard in, one file out, streamed. A file appears under its name when it is w
 what is in it, and a later call leaves finished shards alone.
 """
 
+import contextlib
 import hashlib
 import io
 import json
 import os
+import shutil
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -120,6 +122,9 @@ def _export(
         totals.update(done["left_out"])
     left_out = dict(sorted(totals.items()))
     if written == 0:
+        shutil.rmtree(out / ".done")  # markers of empty files are all that there is
+        with contextlib.suppress(OSError):
+            out.rmdir()
         raise UserError(f"{folder} has no row to export: {left_out}; an exported row needs {', '.join(roles)}")
     return Exported(written=written, left_out=left_out, files=files, resumed=resumed)
 

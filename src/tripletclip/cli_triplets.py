@@ -29,6 +29,8 @@ class _Run:
     """Folder of the shards. The same command in the same folder goes on where it was."""
     keep: Path | None = None
     """A selection made by `triplets screen`: rows whose keys are not in it are left out."""
+    limit: int | None = None
+    """Only so many rows, for a first look."""
     shard_rows: int = 1000
     """Rows of a shard; one shard is one task. Sources made of tars keep their own."""
     block_rows: int = 64

@@ -80,7 +80,8 @@ class _Display:
             TimeRemainingColumn(compact=True),
         )
         # The last part may be shorter: the bar is an estimate until then, the counts are not.
-        self._task = self._bar.add_task("rows", total=max(1, sum(1 for _ in tasks(job))) * job.shard_rows, rows="")
+        total = max(1, sum(1 for _ in tasks(job))) * job.shard_rows
+        self._task = self._bar.add_task("rows", total=min(total, job.limit or total), rows="")
 
     def hear(self, done: Tally, spent: Mapping[str, Cost]) -> None:
         """More rows are done."""

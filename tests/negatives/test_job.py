@@ -127,6 +127,12 @@ def test_shards_in_shards_out(tmp_path: Path) -> None:
     assert contents(tmp_path / "out") == contents(tmp_path / "at-once")
 
 
+def test_a_limit_takes_the_first_rows(tmp_path: Path) -> None:
+    job = Job(source=FakeSource(rows=ROWS), out=tmp_path, make_stages=lambda: [FakeStage()], shard_rows=10, limit=14)
+    assert run(job, EngineConfig()).tally.rows == 14
+    assert [row.key for row in all_rows(tmp_path)] == [f"k{index:04d}" for index in range(14)]
+
+
 def test_numbers_out_of_range_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="shard_rows is 0"):
         Job(source=FakeSource(rows=1), out=tmp_path, make_stages=list, shard_rows=0)

@@ -5,6 +5,7 @@ both engines run this very class. What is finished is never made again: shards b
 unfinished shard by its journal, and of a finished one all but those that failed.
 """
 
+import itertools
 import json
 import threading
 from collections import Counter
@@ -12,8 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
 
 from tripletclip.data.index import shard_paths
 from tripletclip.data.own import OwnChunk, OwnShards, read_rows
@@ -35,18 +34,23 @@ MOST_PASSED = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """``block_rows`` rows go through the stages together; at most so many are lost when a worker is killed."""
+    """``block_rows`` rows go through the stages together; at most so many are lost when a worker is killed.
+
+    ``limit`` stops after so many rows, in the order of the source, where its parts have ``shard_rows`` rows; parts of
+    another size (tars) give at most so many.
+    """
 
     source: Source | OwnShards
     out: Path
     make_stages: Callable[[], Sequence[Stage]]
     shard_rows: int = 1000
     block_rows: int = 64
-    kept: pa.Array | None = None
+    limit: int | None = None
 
     def __post_init__(self) -> None:
-        for name, number in {"shard_rows": self.shard_rows, "block_rows": self.block_rows}.items():
-            if number < 1:
+        numbers = {"shard_rows": self.shard_rows, "block_rows": self.block_rows, "limit": self.limit}
+        for name, number in numbers.items():
+            if number is not None and number < 1:
                 raise UserError(f"{name} is {number}; give at least 1")
 
 
@@ -104,10 +108,12 @@ def finished_tally(folder: Path, number: int) -> Tally:
 
 def tasks(job: Job) -> Iterator[int]:
     """The numbers of all shards that the job will have, ascending; nothing is listed in memory."""
+    most = None if job.limit is None else -(-job.limit // job.shard_rows)
     if isinstance(job.source, OwnShards):
-        yield from job.source.numbers()
+        yield from itertools.islice(job.source.numbers(), most)
     else:
-        yield from (number for number, _ in enumerate(job.source.chunks(job.shard_rows)))
+        chunks = itertools.islice(job.source.chunks(job.shard_rows), most)
+        yield from (number for number, _ in enumerate(chunks))
 
 
 def is_done(folder: Path, number: int) -> bool:
@@ -199,6 +205,11 @@ class Worker:
         return done | journal.rows()
 
     def _rows(self, number: int) -> Iterator[Triplet]:
+        limit = self._job.limit
+        most = None if limit is None else max(0, limit - number * self._job.shard_rows)
+        return itertools.islice(self._all_rows(number), most)
+
+    def _all_rows(self, number: int) -> Iterator[Triplet]:
         chunk = self._chunk(number)
         if isinstance(chunk, OwnChunk):
             return (replace(row, status=ACCEPTED, reason="") if row.status == FAILED else row for row in chunk.rows())

@@ -50,6 +50,7 @@ class MakeConfig:
     entailed     refuse negatives that still follow from the caption: none, llm (the model of ``llm``), nli
     tries        attempts for a caption, each with another seed
     keep         a selection (a parquet of keys); other rows are left out
+    limit        only so many rows, for a first look
     """
 
     pairs: str
@@ -71,6 +72,7 @@ class MakeConfig:
     shard_rows: int = 1000
     block_rows: int = 64
     keep: Path | None = None
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         for option, name, known in (
@@ -94,7 +96,7 @@ class MakeConfig:
 
     def identity(self) -> dict[str, Any]:
         """What must be equal for a folder to be gone on with: all that changes a row, nothing that changes the pace."""
-        said: dict[str, Any] = {"pairs": self.pairs, "shard_rows": self.shard_rows}
+        said: dict[str, Any] = {"pairs": self.pairs, "shard_rows": self.shard_rows, "limit": self.limit}
         said |= {"captions": self.captions, "images": self.images, "rewrite": self.rewrite, "entailed": self.entailed}
         said |= {"keep": None if self.keep is None else str(self.keep)}
         if self.captions != NONE:
@@ -233,6 +235,7 @@ def make_job(config: MakeConfig) -> Job:
         make_stages=functools.partial(make_stages, config),
         shard_rows=config.shard_rows,
         block_rows=config.block_rows,
+        limit=config.limit,
     )
 
 

@@ -13,8 +13,10 @@ from tripletclip.negatives.captions.client import LlmConfig
 from tripletclip.negatives.captions.entailment import NliConfig
 from tripletclip.negatives.captions.local import LocalLlmConfig
 from tripletclip.negatives.captions.rules import RulesConfig
+from tripletclip.negatives.images.check import ClipScoreConfig
 from tripletclip.negatives.images.diffusion import DiffusionConfig
 from tripletclip.negatives.images.scenes import ScenesPainterConfig
+from tripletclip.negatives.images.vqa import VqaModelConfig
 
 Folder = Annotated[Path, tyro.conf.Positional]
 
@@ -76,9 +78,15 @@ class _Painting:
 
     images: str = "diffusion"
     """diffusion (any diffusers text-to-image pipeline), scenes (embedded world), or none."""
+    picture_check: str = "none"
+    """Refuse pictures that miss their caption: clip (--clip-score.model), vqa (questions by --llm.model), or none."""
+    least_vqa: float = 0.6
+    """Share of the questions that must be answered right."""
     jpeg_quality: int = 90
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
     scenes: ScenesPainterConfig = field(default_factory=ScenesPainterConfig)
+    clip_score: ClipScoreConfig = field(default_factory=lambda: ClipScoreConfig(model=""))
+    vqa: VqaModelConfig = field(default_factory=VqaModelConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +107,8 @@ class Captions(_Writing, _Run):
 @dataclass(frozen=True, kw_only=True)
 class Images(_Painting, _Run):
     """Paint negative images of negative captions: shards in, shards out."""
+
+    llm: LlmConfig = field(default_factory=LlmConfig)
 
 
 @dataclass(frozen=True, kw_only=True)

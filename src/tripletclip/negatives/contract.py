@@ -135,3 +135,23 @@ class Painter(Protocol):
     def cost(self) -> Cost:
         """Spent so far."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A judgement of a picture: ``reason`` is empty where it is fine; ``columns`` are kept in the row either way.
+
+    ``failed`` says that nobody could judge (the question server is gone): a later run tries again.
+    """
+
+    reason: str
+    columns: Mapping[str, str | int | float]
+    failed: bool = False
+
+
+class PictureCheck(Protocol):
+    """A judge of painted pictures, such as a CLIP score or questions to a VQA model."""
+
+    def check(self, pictures: Sequence[Image.Image], captions: Sequence[str]) -> list[Judged]:
+        """A judgement of each picture against its caption."""
+        ...

@@ -27,9 +27,12 @@ from tripletclip.negatives.captions.prompts import Prompt, load_prompt
 from tripletclip.negatives.captions.rules import RulesConfig, RulesWriter
 from tripletclip.negatives.captions.scenes import ScenesConfig, ScenesWriter
 from tripletclip.negatives.captions.server import ServerWriter
-from tripletclip.negatives.contract import CaptionWriter, Painter
+from tripletclip.negatives.contract import CaptionWriter, Painter, PictureCheck
+from tripletclip.negatives.images.check import ClipScoreCheck, ClipScoreConfig, VqaCheck
 from tripletclip.negatives.images.diffusion import DiffusionConfig, DiffusionPainter
+from tripletclip.negatives.images.questions import LlmAsker
 from tripletclip.negatives.images.scenes import ScenesPainter, ScenesPainterConfig
+from tripletclip.negatives.images.vqa import VqaModel, VqaModelConfig
 from tripletclip.negatives.job import Job
 from tripletclip.negatives.stages import CaptionStage, ImageStage, RewriteStage, Stage
 
@@ -47,6 +50,8 @@ class MakeConfig:
     images       diffusion, scenes, or none
     rewrite      paraphrase the positives by ``rewriter`` (llm or transformers, prompt ``rewrite``): ``replace`` puts
                  the paraphrase in the caption's place, ``column`` beside it; none
+    picture_check  refuse pictures: clip (too far from their caption by a CLIP), vqa (too few of five questions, written
+                 by the model of ``llm``, answered right), none
     entailed     refuse negatives that still follow from the caption: none, llm (the model of ``llm``), nli
     tries        attempts for a caption, each with another seed
     keep         a selection (a parquet of keys); other rows are left out
@@ -60,6 +65,7 @@ class MakeConfig:
     rewrite: str = NONE
     rewriter: str = "llm"
     entailed: str = NONE
+    picture_check: str = NONE
     tries: int = 3
     llm: LlmConfig = field(default_factory=LlmConfig)
     transformers: LocalLlmConfig = field(default_factory=lambda: LocalLlmConfig(model=""))
@@ -67,6 +73,9 @@ class MakeConfig:
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
     scenes: ScenesPainterConfig = field(default_factory=ScenesPainterConfig)
     nli: NliConfig = field(default_factory=lambda: NliConfig(model=""))
+    clip_score: ClipScoreConfig = field(default_factory=lambda: ClipScoreConfig(model=""))
+    vqa: VqaModelConfig = field(default_factory=VqaModelConfig)
+    least_vqa: float = 0.6
     check: CheckSettings = field(default_factory=CheckSettings)
     jpeg_quality: int = 90
     shard_rows: int = 1000
@@ -81,6 +90,7 @@ class MakeConfig:
             ("rewrite", self.rewrite, ("replace", "column", NONE)),
             ("rewriter", self.rewriter, ("llm", "transformers")),
             ("entailed", self.entailed, ("llm", "nli", NONE)),
+            ("picture_check", self.picture_check, ("clip", "vqa", NONE)),
         ):
             if name not in known:
                 raise unknown_name(f"value of {option}", name, known)
@@ -91,6 +101,10 @@ class MakeConfig:
         asked = {self.captions} | ({self.rewriter} if self.rewrite != NONE else set())
         if "transformers" in asked and not self.transformers.model:
             raise UserError("transformers.model is empty; name a model of the Hugging Face Hub or a folder")
+        if self.picture_check == "clip" and not self.clip_score.model:
+            raise UserError("clip_score.model is empty; name an open_clip NAME:TAG or a model folder")
+        if not 0 <= self.least_vqa <= 1:
+            raise UserError(f"least_vqa is {self.least_vqa}; give a share between 0 and 1")
         if self.entailed == "nli" and not self.nli.model:
             raise UserError("nli.model is empty; name a sequence classifier with an entailment label")
 
@@ -111,7 +125,12 @@ class MakeConfig:
         if self.images != NONE:
             settings = painters[self.images]
             said[f"paint {self.images}"] = {key: value for key, value in asdict(settings).items() if key not in PACE}
-            said["jpeg_quality"] = self.jpeg_quality
+            said |= {"jpeg_quality": self.jpeg_quality, "picture_check": self.picture_check}
+        if self.picture_check == "clip":
+            said["clip_score"] = {"model": self.clip_score.model, "least": self.clip_score.least}
+        if self.picture_check == "vqa":
+            said["vqa"] = {"model": self.vqa.model, "revision": self.vqa.revision, "least": self.least_vqa}
+            said |= {"vqa_questions": self.llm.model}
         return json.loads(json.dumps(said)) | {"prompts": self.prompt_hashes()}  # type: ignore[no-any-return]
 
     def prompt_hashes(self) -> dict[str, str]:
@@ -201,8 +220,18 @@ def make_stages(config: MakeConfig) -> list[Stage]:
         )
     if config.images != NONE:
         painter = PAINTERS[config.images](config)
-        stages.append(ImageStage(painter=painter, quality=config.jpeg_quality, turn=threading.Lock()))
+        checks = _picture_checks(config)
+        stages.append(ImageStage(painter=painter, checks=checks, quality=config.jpeg_quality, turn=threading.Lock()))
     return stages
+
+
+def _picture_checks(config: MakeConfig) -> list[PictureCheck]:
+    if config.picture_check == "clip":
+        return [ClipScoreCheck(config.clip_score)]
+    if config.picture_check == "vqa":
+        asker = LlmAsker(LlmServer(config.llm))
+        return [VqaCheck(asker, VqaModel(config.vqa), least=config.least_vqa)]
+    return []
 
 
 def _turn(writer: str) -> Turn:
@@ -227,7 +256,8 @@ def _entailment(config: MakeConfig) -> Entailment | None:
 def make_job(config: MakeConfig) -> Job:
     """The job of ``config``; what is wrong with its source or its server is found here, before any work."""
     source = open_pairs(config.pairs, None if config.keep is None else read_selection(config.keep))
-    if "llm" in (config.captions, config.entailed) or (config.rewrite != NONE and config.rewriter == "llm"):
+    asks = "llm" in (config.captions, config.entailed) or config.picture_check == "vqa"
+    if asks or (config.rewrite != NONE and config.rewriter == "llm"):
         ServerWriter(config.llm).check_ready()
     return Job(
         source=source,

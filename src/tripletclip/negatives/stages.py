@@ -28,8 +28,10 @@ from tripletclip.negatives.contract import (
     CaptionWriter,
     Cost,
     Failed,
+    Judged,
     Painter,
     PaintRequest,
+    PictureCheck,
     Rejected,
     Request,
     Written,
@@ -52,22 +54,6 @@ class Stage(Protocol):
     def cost(self) -> Cost:
         """Spent so far."""
         ...
-
-
-class PictureCheck(Protocol):
-    """A judge of painted pictures, such as a CLIP score or questions to a VQA model."""
-
-    def check(self, pictures: Sequence[Image.Image], captions: Sequence[str]) -> "list[Judged]":
-        """A judgement of each picture against its caption."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judged:
-    """``reason`` is empty where the picture is fine; ``columns`` are kept in the row either way."""
-
-    reason: str
-    columns: dict[str, str | int | float]
 
 
 # ---- captions ------------------------------------------------------------------------------------------------------
@@ -207,8 +193,8 @@ class ImageStage:
         for judge in self.checks if drawn else ():
             for (row, _), verdict in zip(drawn, judge.check(pictures, captions), strict=True):
                 before = verdicts.get(row.key, Judged(reason="", columns={}))
-                columns = before.columns | verdict.columns
-                verdicts[row.key] = Judged(reason=before.reason or verdict.reason, columns=columns)
+                first = before if before.reason else verdict
+                verdicts[row.key] = replace(first, columns={**before.columns, **verdict.columns})
         return verdicts
 
     def _finished(self, row: Triplet, picture: Image.Image | Rejected | Failed, judged: dict[str, Judged]) -> Triplet:
@@ -220,9 +206,10 @@ class ImageStage:
             case Failed(reason=reason):
                 return replace(row, status=FAILED, reason=f"image: {reason}", extra=record)
         verdict = judged.get(row.key, Judged(reason="", columns={}))
-        record |= verdict.columns
+        record |= dict(verdict.columns)
         if verdict.reason:
-            return replace(row, status=REJECTED, reason=f"image: {verdict.reason}", extra=record)
+            status = FAILED if verdict.failed else REJECTED
+            return replace(row, status=status, reason=f"image: {verdict.reason}", extra=record)
         return replace(row, neg_image=jpeg(picture, self.quality), extra=record)
 
 

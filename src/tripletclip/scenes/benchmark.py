@@ -33,6 +33,7 @@ from tripletclip.scenes.grammar import (
     sample_phrasing,
     sample_scene,
 )
+from tripletclip.scenes.record import scene_to_json
 from tripletclip.scenes.render import render
 from tripletclip.scenes.world import BACKGROUNDS, PLACES, World, seed_of, world_named
 
@@ -241,13 +242,16 @@ def _painted(world: World, config: SetConfig, keys: list[str], chunk: list[Label
     seeds = [seed_of(config.part, config.seed, role, key) for role in roles for key in keys]
     pictures = render(scenes, seeds, world, config.image_size)
     for index, (key, (item, extra)) in enumerate(zip(keys, chunk, strict=True)):
+        records = {"scene": scene_to_json(config.world, item.scene)}
+        if triplets:
+            records["neg_scene"] = scene_to_json(config.world, item.neg_scene)
         yield Triplet(
             key=key,
             caption=item.caption,
             image=_jpeg(pictures[index]),
             neg_caption=item.neg_caption if triplets else None,
             neg_image=_jpeg(pictures[len(chunk) + index]) if triplets else None,
-            extra={**extra, "writer": "scenes", "seed": seeds[index]},
+            extra={**extra, **records, "writer": "scenes", "seed": seeds[index]},
         )
 
 

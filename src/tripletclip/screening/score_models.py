@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from tripletclip.data.index import first_line
-from tripletclip.data.transforms import decode_rgb as decode_rgb
 from tripletclip.data.transforms import decode_image
+from tripletclip.data.transforms import decode_rgb as decode_rgb
 from tripletclip.errors import UserError, unknown_name
 from tripletclip.models import CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, load_clip, weights_hash
 

@@ -10,15 +10,13 @@ from hypothesis import strategies as st
 from tripletclip.errors import UserError
 from tripletclip.negatives.captions.scenes import (
     EDIT,
-    SceneError,
     ScenesConfig,
     ScenesWriter,
     phrasings_of,
-    scene_from_json,
-    scene_to_json,
 )
 from tripletclip.negatives.contract import NEG_SCENE, Rejected, Request, Written
 from tripletclip.scenes.grammar import Phrasing, Scene, Thing, caption, is_heldout, sample_phrasing, sample_scene
+from tripletclip.scenes.record import SceneError, scene_from_json, scene_to_json
 from tripletclip.scenes.world import WORLDS, world_named
 
 TWO = Scene((Thing("star", "striped", "left"), Thing("moon", "plain", "right")), "snow")

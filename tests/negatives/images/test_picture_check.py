@@ -11,11 +11,10 @@ from PIL import Image
 
 from tripletclip.errors import UserError
 from tripletclip.models import ModelConfig, new_clip, save_clip
-from tripletclip.negatives.contract import Failed, Rejected
+from tripletclip.negatives.contract import Failed, Judged, Rejected
 from tripletclip.negatives.images.check import ClipScoreCheck, ClipScoreConfig, VqaCheck
 from tripletclip.negatives.images.questions import LlmAsker, Question, parse_questions, question_prompt
 from tripletclip.negatives.images.vqa import VqaModel, VqaModelConfig
-from tripletclip.negatives.stages import Judged
 
 GOOD = """
 1. Are there two dogs? [yes]
@@ -111,7 +110,7 @@ def test_the_share_of_right_answers_is_kept_and_judged() -> None:
     assert judged == [
         Judged(reason="", columns={"vqa": 0.6}),  # three of five are yes
         Judged(reason="vqa: no questions", columns={}),
-        Judged(reason="vqa: server gone", columns={}),
+        Judged(reason="vqa: server gone", columns={}, failed=True),
         Judged(reason="wrong vqa answers", columns={"vqa": 0.0}),
     ]
     assert len(answerer.asked) == 10 and len(set(server.seeds)) == 4

@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 from tripletclip.errors import UserError
-from tripletclip.negatives.captions.scenes import scene_to_json
 from tripletclip.negatives.contract import PaintRequest, Rejected
 from tripletclip.negatives.images.scenes import ScenesPainter, ScenesPainterConfig
 from tripletclip.scenes.grammar import Scene, Thing
+from tripletclip.scenes.record import scene_to_json
 from tripletclip.scenes.render import render
 from tripletclip.scenes.world import world_named
 

@@ -8,9 +8,8 @@ from typing import Protocol
 from PIL import Image
 
 from tripletclip.errors import UserError
-from tripletclip.negatives.contract import Failed, Rejected
+from tripletclip.negatives.contract import Failed, Judged, Rejected
 from tripletclip.negatives.images.questions import Asker, Question
-from tripletclip.negatives.stages import Judged
 
 CLIP_SCORE, VQA = "clip_score", "vqa"
 """Columns: cosine of picture and caption, and the share of questions that were answered right."""
@@ -90,7 +89,7 @@ class VqaCheck:
 
     def _judged(self, questions: tuple[Question, ...] | Rejected | Failed, said: Sequence[str]) -> Judged:
         if not isinstance(questions, tuple):
-            return Judged(reason=f"vqa: {questions.reason}", columns={})
+            return Judged(reason=f"vqa: {questions.reason}", columns={}, failed=isinstance(questions, Failed))
         right = sum(
             answer == ("yes" if question.yes else "no") for question, answer in zip(questions, said, strict=True)
         )

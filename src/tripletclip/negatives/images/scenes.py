@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from PIL import Image
 
 from tripletclip.errors import UserError
-from tripletclip.negatives.captions.scenes import MALFORMED, NO_SCENE, SceneError, scene_from_json
+from tripletclip.negatives.captions.scenes import MALFORMED, NO_SCENE
 from tripletclip.negatives.contract import Cost, Failed, PaintRequest, Rejected
 from tripletclip.scenes.grammar import Scene
+from tripletclip.scenes.record import SceneError, scene_from_json
 from tripletclip.scenes.render import render
 
 SMALLEST = 16

@@ -38,7 +38,7 @@ SCORE_LINES = (
 
 WRITER_TITLES = {WRITER: "written by", WRITER_MODEL: "", PROMPT_HASH: "prompt", SEED: "seed"}
 PAINTER_TITLES = {PAINTER: "painted by", PAINTER_MODEL: "", IMAGE_SEED: "seed"}
-LONGEST_CAPTION, LONGEST_VALUE = 600, 300
+LONGEST_CAPTION, LONGEST_VALUE, HASH_SHOWN = 600, 300, 12
 
 _SCORES = {name for _, names in SCORE_LINES for name in names}
 _PLACED = {*_SCORES, *WRITER_TITLES, *PAINTER_TITLES, ATTEMPTS, OTHER_CAPTIONS, CATEGORY}
@@ -136,7 +136,8 @@ def _score_lines(known: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
 
 
 def _named(known: Mapping[str, Any], titles: Mapping[str, str]) -> list[tuple[str, str]]:
-    return [(title, _text(known[name])) for name, title in titles.items() if name in known]
+    short = {PROMPT_HASH: HASH_SHOWN}
+    return [(title, _text(known[name])[: short.get(name)]) for name, title in titles.items() if name in known]
 
 
 def _text(value: object) -> str:

@@ -156,6 +156,7 @@ def load_pipeline(config: DiffusionConfig, device: torch.device) -> Any:
     for library in ("diffusers", "transformers"):
         logging: Any = import_module(f"{library}.utils.logging")
         logging.disable_progress_bar()  # a job has one progress display, its own
+        logging.set_verbosity_error()  # a warning a batch about long captions would bury it
     folder = Path(config.model).expanduser()
     is_path = config.model.startswith((".", "/", "~")) or config.model.count("/") > 1 or folder.exists()
     if is_path and not (folder / "model_index.json").is_file():

@@ -41,9 +41,12 @@ check: $(DEV)
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy --strict src tests
 
-bench: $(CORE)
+bench: $(DEV)
 	@$(BIN)/python benchmarks/objectives.py
 	@$(BIN)/python benchmarks/render.py
+	@$(BIN)/python benchmarks/making.py
+	@$(BIN)/python benchmarks/captions.py
+	@$(BIN)/python benchmarks/prefix.py
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

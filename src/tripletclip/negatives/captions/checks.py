@@ -25,6 +25,7 @@ _FUNCTION_WORDS_TEXT = (
 )
 _FUNCTION_WORDS = frozenset(_FUNCTION_WORDS_TEXT.split())
 _ARTICLES = frozenset({"a", "an", "the"})
+_FORMS_OF_BE = frozenset({"is", "are", "was", "were", "be", "being", "been", "there", "that", "who", "which"})
 _SYMMETRIC = (("and",), ("or",), ("next", "to"), ("beside",), ("near",))
 """Connectives whose two sides may change places without a new meaning."""
 
@@ -105,6 +106,8 @@ def check(candidate: Written, request: Request, prompt: Prompt | None, settings:
     if new in (words(other) for other in request.other_captions):
         return DUPLICATE
     keeps_meaning = prompt is not None and prompt.keeps_meaning
+    if not keeps_meaning and same_but_for_tense(old, new):
+        return SAME_MEANING
     if not keeps_meaning and sorted(old) == sorted(new):
         if candidate.category not in ("", "swap"):
             return SAME_WORDS
@@ -155,6 +158,30 @@ def same_but_for_order(old: Sequence[str], new: Sequence[str]) -> bool:
             if tuple(one[at : at + size]) == connective and two == one[at + size :] + list(connective) + one[:at]:
                 return True
     return False
+
+
+def same_but_for_tense(old: Sequence[str], new: Sequence[str]) -> bool:
+    """Whether only forms of *be*, articles and the endings of verbs differ. A plural is another number of things.
+
+    >>> same_but_for_tense(words("A bench sitting in the grass"), words("The bench sits in the grass"))
+    True
+    >>> same_but_for_tense(words("a dog sitting on a bench"), words("dogs sitting on a bench"))
+    False
+    """
+    one, two = ([word for word in _bare(text) if word not in _FORMS_OF_BE] for text in (old, new))
+    return len(one) == len(two) and all(map(_same_verb, one, two))
+
+
+def _same_verb(one: str, two: str) -> bool:
+    if one == two:
+        return True
+    return (one.endswith("ing") or two.endswith("ing")) and _root(one) == _root(two)
+
+
+def _root(word: str) -> str:
+    """The stem, with a doubled last consonant made single: *sitting* and *sits* are one."""
+    stem = _stem(word)
+    return stem[:-1] if len(stem) > 3 and stem[-1] == stem[-2] else stem
 
 
 def guess_category(caption: str, neg_caption: str) -> str:

@@ -28,28 +28,32 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class LlmConfig:
-    """Which server, which model, how to ask. The API key is read from the environment variable named here, never kept.
-
-    ``n`` candidates a caption are ``n`` requests with seeds of their own: not every server knows the field ``n``.
-    ``max_retries`` counts further tries after the first; ``backoff_seconds`` doubles with each of them, up to
-    ``longest_wait_seconds``, which also limits what a server may ask for by Retry-After.
-    """
+    """Which server, which model, how to ask."""
 
     base_url: str = "http://127.0.0.1:8000/v1"
     model: str = "mistralai/Mistral-7B-Instruct-v0.2"
+    """The model's name as the server knows it."""
     prompt: str = "paper"
+    """paper, few-shot, rewrite, or a prompt file: text with {} for the caption, or JSON with examples."""
     api_key_env: str = NO_KEY
+    """Name of the environment variable that holds the API key; the key itself is never kept."""
     endpoint: Literal["chat", "completions"] = "chat"
     client: Literal["auto", "openai", "plain"] = "auto"
+    """auto: plain HTTP/1.1 for http://, the openai client for https:// and behind proxies."""
     n: int = 1
+    """Candidates a caption: so many requests, each with a seed of its own; the first that passes the checks is used."""
     temperature: float = 0.7
     top_p: float = 0.95
     max_new_tokens: int = 96
     concurrency: int = 32
+    """Requests under way at once."""
     timeout_seconds: float = 120.0
     max_retries: int = 5
+    """Further tries of a request after the first."""
     backoff_seconds: float = 0.5
+    """Wait before the first further try; doubles with each."""
     longest_wait_seconds: float = 30.0
+    """Longest wait, also of those that a server asks for by Retry-After."""
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url)

@@ -33,30 +33,29 @@ BLACK_IMAGE, OUT_OF_MEMORY, FLAGGED = "black image", "out of memory", "flagged b
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusionConfig:
-    """What paints and how.
-
-    model           a name on the Hugging Face Hub, or a folder written by ``save_pretrained``
-    resolution      side in pixels that the model paints; ``size`` is the side that is kept
-    dtype           ``float32``, ``float16``, ``bfloat16``, or ``auto``: float16 on a GPU, float32 on a CPU
-    device          ``auto`` (a GPU if there is one), or torch's name of a device
-    variant         suffix of the weight files, such as ``fp16``; empty for none
-    safety_checker  False takes the pipeline's safety checker out, where it has one; its pictures are rejected otherwise
-    local           True never asks the Hub
-    """
+    """What paints and how."""
 
     model: str = "stabilityai/sdxl-turbo"
+    """A name on the Hugging Face Hub, or a folder written by save_pretrained."""
     revision: str = "main"
     variant: str = ""
+    """Suffix of the weight files, such as fp16; empty for none."""
     steps: int = 1
     guidance: float = 0.0
     resolution: int = 512
+    """Side in pixels that the model paints."""
     size: int = 512
+    """Side in pixels that is kept."""
     batch_size: int = 8
     dtype: str = "auto"
+    """float32, float16, bfloat16, or auto: float16 on a GPU, float32 on a CPU."""
     device: str = "auto"
+    """auto (a GPU if there is one), or torch's name of a device."""
     compile: bool = False
     safety_checker: bool = True
+    """False takes out the pipeline's safety checker, where it has one; what it flags is rejected otherwise."""
     local: bool = False
+    """Never ask the Hub."""
 
     def __post_init__(self) -> None:
         if self.dtype not in ("auto", *DTYPES):

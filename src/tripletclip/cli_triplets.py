@@ -144,6 +144,8 @@ class Audit:
 
     shards: Folder
     """Folder of shards; or a SugarCrepe .json, or a NegCLIP .tsv."""
+    keep: Path | None = None
+    """A selection made by `triplets screen`: audit only what it keeps (give --out to keep the audit of all)."""
     max_text_auc: float | None = None
     """The gate: exit code 3 if captions alone tell the negatives better than this AUC."""
     model: str | None = None

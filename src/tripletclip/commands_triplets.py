@@ -157,13 +157,15 @@ def _audited(verb: Audit) -> tuple[bool | None, float | None]:
     if verb.shards.is_file():
         if verb.shards.suffix not in readers:
             raise UserError(f"{verb.shards} is no folder of shards, no SugarCrepe .json and no NegCLIP .tsv")
+        if verb.keep is not None:
+            raise UserError(f"--keep chooses rows of shards; {verb.shards} is a file")
         found = audit_items(readers[verb.shards.suffix](verb.shards), config)
         out = verb.out or Path(f"{verb.shards.stem}-audit")
     else:
         features: ImageFeatures | None = pixel_features if verb.images else None
         if verb.images and verb.model:
             features = ClipScorer(ScoreConfig(model=verb.model)).image_features
-        found = audit_shards(verb.shards, config, features)
+        found = audit_shards(verb.shards, config, features, keep=verb.keep)
         out = verb.out or verb.shards
     result = found.to_json()
     write_atomic(out / AUDIT_FILE, (json.dumps(result, indent=1) + "\n").encode())

@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from made_items import coin_items, folder_of, item, triplet
 
+from tripletclip.data.selection import write_selection
 from tripletclip.errors import UserError
 from tripletclip.screening.items import items_from_negclip, items_from_shards, items_from_sugarcrepe, sample_items
 
@@ -21,6 +23,12 @@ def test_shards_give_their_accepted_rows_with_negatives(tmp_path: Path) -> None:
         item("a dog", "a cat", "c"),
         item("x", "y", "d"),
     ]
+
+
+def test_a_selection_leaves_the_other_rows_out(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "shards", [triplet("a"), triplet("b")], [triplet("c")])
+    write_selection(tmp_path / "kept.parquet", pa.array(["c", "a"]), {})
+    assert [found.key for found in items_from_shards(folder, tmp_path / "kept.parquet")] == ["a", "c"]
 
 
 def test_a_folder_without_shards_is_named(tmp_path: Path) -> None:

@@ -136,15 +136,19 @@ def audit_items(items: Iterable[Item], config: AuditConfig) -> AuditResult:
 
 
 def audit_shards(
-    folder: Path, config: AuditConfig, image_features: ImageFeatures | None = pixel_features
+    folder: Path,
+    config: AuditConfig,
+    image_features: ImageFeatures | None = pixel_features,
+    *,
+    keep: Path | None = None,
 ) -> AuditResult:
-    """Audit the accepted rows of a folder, captions and images.
+    """Audit the accepted rows of a folder, captions and images; only those of the selection ``keep`` if there is one.
 
     ``image_features`` is any encoder's (:meth:`~tripletclip.screening.scores.ClipScorer.image_features`); the default
     looks at thumbnails alone; ``None`` leaves the image probe out.
     """
     return _audited(
-        items_from_shards(folder), config, lambda sample: _image_facts(folder, sample, config, image_features)
+        items_from_shards(folder, keep), config, lambda sample: _image_facts(folder, sample, config, image_features)
     )
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tripletclip.data.index import KEY, STATUS, first_line, read_index
+from tripletclip.data.selection import read_selection, select_rows
 from tripletclip.data.shards import finished_shards
 from tripletclip.data.triplet import ACCEPTED, CAPTION, NEG_CAPTION
 from tripletclip.errors import UserError
@@ -34,14 +35,20 @@ class Item:
     category: str = ""
 
 
-def items_from_shards(folder: Path) -> Iterator[Item]:
-    """The accepted rows that have a negative caption, shard by shard. Raises :class:`UserError` for broken shards."""
+def items_from_shards(folder: Path, keep: Path | None = None) -> Iterator[Item]:
+    """The accepted rows that have a negative caption, shard by shard; of them those that the selection ``keep`` names.
+
+    Raises :class:`UserError` for broken shards and selections.
+    """
+    kept = None if keep is None else read_selection(keep)
     numbers = finished_shards(folder)
     if not numbers:
         raise UserError(f"{folder} has no finished shard (NNNNN.tar, .parquet and .json); give the folder that has")
     for number in numbers:
         table = read_index(folder, number).table
         table = table.filter(pc.and_(pc.equal(table[STATUS], ACCEPTED), pc.is_valid(table[NEG_CAPTION])))
+        if kept is not None:
+            table = table.filter(select_rows(table[KEY], kept))
         categories = table[CATEGORY] if CATEGORY in table.column_names else pa.array([""] * table.num_rows)
         columns = [table[name].to_pylist() for name in (KEY, CAPTION, NEG_CAPTION)]
         for key, caption, neg_caption, category in zip(*columns, categories.to_pylist(), strict=True):

@@ -24,6 +24,9 @@ NO_SCENE, MALFORMED, FOREIGN = "no scene", "malformed scene", "caption is not th
 EDITS_VERSION = 1
 """Goes into the hash; raise it where an edit changes what it does."""
 
+DRAWS = 20
+"""Times that every edit is drawn before a scene counts as one without edits: most draws may be held out."""
+
 CATEGORY_OF = {
     "add_att": "attribute", "add_obj": "object", "replace_att": "attribute", "replace_obj": "object",
     "replace_rel": "relation", "swap_att": "swap", "swap_obj": "swap",
@@ -92,7 +95,10 @@ class ScenesWriter:
         rng = Random(request.seed)
         phrasing = rng.choice(phrasings)
         found: list[Answer] = []
-        for name in rng.sample(sorted(EDITORS), len(EDITORS)):
+        names = rng.sample(sorted(EDITORS), len(EDITORS))
+        for drawn, name in enumerate(names * DRAWS):
+            if drawn >= len(names) and found:
+                break  # further draws are for scenes whose first ones were all held out
             edit = EDITORS[name](world, scene, phrasing, rng)
             if edit is None or (not self.config.heldout and is_heldout(world, edit[0])):
                 continue

@@ -10,6 +10,7 @@ from typing import Annotated, TypeAlias, get_args
 import tyro
 
 from tripletclip.errors import Incomplete, UserError, unknown_name
+from tripletclip.processes import prepare_run_processes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +31,8 @@ class Demo:
     """Images for plain CLIP after the common start, in place of the budget's; other methods get equal compute."""
     control: Path | None = None
     """Folder of a finished demo of the dense world, to stand beside this one in the report."""
-    jobs: int = 2
-    """Runs that train side by side, a core each."""
+    jobs: int = 3
+    """Runs that train side by side, one thread each; three keep two cores busy to the end of five methods."""
     device: str = "cpu"
     overwrite: bool = False
     """Remove what the folder holds and start again."""
@@ -182,6 +183,8 @@ def _run_triplets(arguments: Sequence[str]) -> None:
 
 def _run(verb: object) -> None:
     """Import what the verb needs only now: --help stays quick."""
+    if isinstance(verb, Demo):
+        prepare_run_processes()
     from tripletclip import commands
 
     match verb:

@@ -74,14 +74,8 @@ def demo(verb: "Demo") -> None:
 
 
 def _make_sets(config: pipeline.DemoConfig, show: Progress) -> Path:
-    task = show.add_task("scenes", total=len(config.budget.sets(config.world)))
-
-    def tell(name: str, rows: int) -> None:
-        show.update(task, description=f"scenes · {name} ({rows:,} rows)", advance=1 if name != "train" else 0)
-
-    folder = pipeline.make_sets(config, tell)
-    show.update(task, description="scenes", completed=len(config.budget.sets(config.world)))
-    return folder
+    task = show.add_task("scenes", total=sum(one.rows for one in config.budget.sets(config.world).values()))
+    return pipeline.make_sets(config, lambda rows: show.advance(task, rows))
 
 
 def _watch_runs(show: Progress) -> Callable[[Mapping[str, float]], None]:

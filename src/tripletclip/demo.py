@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,10 @@ from tripletclip.evaluation.suite import BenchmarkSet, class_set, evaluate, pair
 from tripletclip.files import write_atomic
 from tripletclip.models import Clip, load_clip, weights_hash
 from tripletclip.objectives.losses import OBJECTIVES, objective_named
+from tripletclip.processes import run_processes
 from tripletclip.recipes.embedded import MODEL, Budget
 from tripletclip.reporting.results import Metric, Result, save_result
-from tripletclip.scenes.benchmark import write_set
+from tripletclip.scenes.benchmark import write_sets
 from tripletclip.scenes.grammar import vocabulary
 from tripletclip.scenes.world import world_named
 from tripletclip.training.config import TrainConfig
@@ -40,14 +41,14 @@ MANIFEST = "demo.json"
 
 @dataclass(frozen=True, kw_only=True)
 class DemoConfig:
-    """A demo. ``seeds`` seeds from 0; ``methods`` empty means all; ``jobs`` runs train side by side, a core each."""
+    """A demo. ``seeds`` seeds from 0; ``methods`` empty means all; ``jobs`` runs train side by side."""
 
     out: Path
     budget: Budget
     world: str = "natural"
     seeds: int = 1
     methods: tuple[str, ...] = ()
-    jobs: int = 2
+    jobs: int = 3
     device: str = "cpu"
 
     def method_names(self) -> tuple[str, ...]:
@@ -96,12 +97,11 @@ def open_folder(config: DemoConfig, *, overwrite: bool) -> None:
     write_atomic(manifest, json.dumps(config.identity(), indent=1).encode())
 
 
-def make_sets(config: DemoConfig, tell: Callable[[str, int], None]) -> Path:
-    """Write every data set of the demo; ``tell`` hears the name and rows of each."""
+def make_sets(config: DemoConfig, tell: Callable[[int], None]) -> Path:
+    """Write every data set of the demo; ``tell`` hears the rows that are done, shard by shard."""
     folder = config.out / "data"
-    for name, settings in config.budget.sets(config.world).items():
-        tell(name, settings.rows)
-        write_set(settings, folder / name, workers=config.jobs)
+    sets = {folder / name: settings for name, settings in config.budget.sets(config.world).items()}
+    write_sets(sets, workers=config.jobs, tell=tell)
     return folder
 
 
@@ -202,7 +202,7 @@ def start_job(config: DemoConfig, sets: Path, seed: int) -> Job:
         sets=sets,
         results=config.out / "results" / config.world,
         world=config.world,
-        curve_every=max(1, budget.start_steps // 3),
+        curve_every=max(1, budget.start_steps // min(3, budget.curve_points)),
         steps_before=0,
         budget_before={},
     )
@@ -254,7 +254,7 @@ def run_all(jobs: Sequence[Job], workers: int, tick: Callable[[Mapping[str, floa
     # Ctrl-C reaches every process of a terminal: the parent hears it and stops the others one way only.
     ignore = (signal.SIGINT, signal.SIG_IGN)
     processes = min(workers, len(todo))
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=signal.signal, initargs=ignore)
+    pool = ProcessPoolExecutor(processes, mp_context=run_processes(), initializer=signal.signal, initargs=ignore)
     futures: set[Future[str]] = {pool.submit(run_job, job) for job in todo}
     try:
         while futures:

@@ -7,7 +7,7 @@ rule that looks at texts alone can win; both have a caption that is true of thei
 import io
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
@@ -199,6 +199,29 @@ def write_set(config: SetConfig, folder: Path, *, workers: int = 1) -> Path:
     Raises:
         UserError: ``folder`` holds a set of other settings, or something else.
     """
+    write_sets({folder: config}, workers=workers)
+    return folder
+
+
+def write_sets(
+    sets: Mapping[Path, SetConfig], *, workers: int = 1, tell: Callable[[int], None] = lambda rows: None
+) -> None:
+    """:func:`write_set` for several folders, shards side by side; ``tell`` hears the rows of each that is done."""
+    missing = [
+        (config, folder, number) for folder, config in sets.items() for number in _claimed_shards(config, folder)
+    ]
+    tell(sum(config.rows for config in sets.values()) - sum(_shard_rows(config, n) for config, _, n in missing))
+    if workers > 1 and len(missing) > 1:
+        with ProcessPoolExecutor(min(workers, len(missing)), mp_context=get_context("spawn")) as pool:
+            for rows in pool.map(_write_number, missing):
+                tell(rows)
+    else:
+        for job in missing:
+            tell(_write_number(job))
+
+
+def _claimed_shards(config: SetConfig, folder: Path) -> list[int]:
+    """The shards that ``folder`` still lacks, after a check that it holds nothing else."""
     # The world's parameters belong to it: a set of a world that was changed since must not be taken for one of today.
     parameters = asdict(world_named(config.world))
     settings = json.dumps({**asdict(config), "parameters": parameters}, sort_keys=True, indent=1).encode()
@@ -211,24 +234,23 @@ def write_set(config: SetConfig, folder: Path, *, workers: int = 1) -> Path:
     if config.part == "classes":
         classes = {"classes": class_names(world_named(config.world)), "templates": TEMPLATES}
         write_atomic(folder / "classes.json", json.dumps(classes, indent=1).encode())
-    missing = sorted(set(range(-(-config.rows // config.shard_rows))) - set(finished_shards(folder)))
-    if workers > 1 and len(missing) > 1:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            list(pool.map(_write_number, [(config, folder, number) for number in missing]))
-    else:
-        for number in missing:
-            _write_number((config, folder, number))
-    return folder
+    return sorted(set(range(-(-config.rows // config.shard_rows))) - set(finished_shards(folder)))
 
 
-def _write_number(job: tuple[SetConfig, Path, int]) -> None:
+def _shard_rows(config: SetConfig, number: int) -> int:
+    return min(config.shard_rows, config.rows - number * config.shard_rows)
+
+
+def _write_number(job: tuple[SetConfig, Path, int]) -> int:
     config, folder, number = job
     write_shard(folder, number, _rows(config, number), overwrite=True)
+    return _shard_rows(config, number)
 
 
 def _rows(config: SetConfig, number: int) -> Iterator[Triplet]:
     world = world_named(config.world)
-    first, last = number * config.shard_rows, min((number + 1) * config.shard_rows, config.rows)
+    first = number * config.shard_rows
+    last = first + _shard_rows(config, number)
     made = PARTS[config.part](world, config, range(first, last))
     for start in range(first, last, 250):
         chunk = list(itertools.islice(made, 250))

@@ -1,4 +1,4 @@
-"""Processes for training runs: importing torch takes seconds, so one server imports it and every process is its fork."""
+"""Processes for training runs: importing torch takes seconds, so one server imports it and each process is a fork."""
 
 import signal
 from multiprocessing import forkserver, get_all_start_methods, get_context

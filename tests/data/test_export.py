@@ -199,9 +199,9 @@ def test_bad_arguments_stop_before_work(tmp_path: Path) -> None:
         "export to another folder": {"out": folder},
         "has no finished shard": {"folder": tmp_path / "empty"},
         "no row to export.*'not kept': 6": {"keep": nowhere},
-        "absent.parquet is not a file; give the path": {"keep": tmp_path / "absent.parquet"},
+        "absent.parquet is no file; give a selection": {"keep": tmp_path / "absent.parquet"},
         "text.parquet is truncated or no parquet": {"keep": tmp_path / "text.parquet"},
-        "nokey.parquet lacks the column 'key'": {"keep": tmp_path / "nokey.parquet"},
+        "nokey.parquet has no column 'key'": {"keep": tmp_path / "nokey.parquet"},
     }
     for message, arguments in wrong.items():
         with pytest.raises(UserError, match=message) as error:

@@ -20,12 +20,12 @@ from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tripletclip.data.index import CORE_COLUMNS, KEY, STATUS, first_line, shard_paths
-from tripletclip.data.one_shard import OneShard, opened_shard, read_parquet, scores_of, scores_path
-from tripletclip.data.shards import finished_shards
+from tripletclip.data.one_shard import OneShard, opened_shard, scores_of, scores_path
+from tripletclip.data.selection import read_selection, select_rows
+from tripletclip.data.shards import required_shards
 from tripletclip.data.triplet import ACCEPTED, IMAGE, MEMBER_SUFFIX, NEG_IMAGE, ROLES
 from tripletclip.errors import UserError, unknown_name
 from tripletclip.files import write_atomic
@@ -104,12 +104,12 @@ def _export(
         raise UserError(f"{out} holds the shards themselves; export to another folder")
     kept = None
     if keep is not None:
-        kept = _kept_keys(keep)
+        kept = read_selection(keep).combine_chunks()
         with keep.open("rb") as file:
             plan += hashlib.file_digest(file, "sha256").hexdigest()
     totals: Counter[str] = Counter()
     written = files = resumed = 0
-    for number in _numbers(folder):
+    for number in required_shards(folder):
         marker, target = out / ".done" / f"{number:05d}.json", out / name.format(number)
         source = _fingerprint(folder, number, plan)
         done = _done(marker, target, source)
@@ -147,26 +147,12 @@ def _chosen(shard: OneShard, roles: Sequence[str], kept: pa.Array | None) -> tup
     status = np.array(shard.table[STATUS].to_pylist(), dtype=object)
     reasons = np.where(status == ACCEPTED, "", status)
     if kept is not None:
-        inside = pc.is_in(shard.table[KEY], value_set=kept).to_numpy()
+        inside = select_rows(shard.table[KEY], kept).to_numpy(zero_copy_only=False)
         reasons[(reasons == "") & ~inside] = NOT_KEPT
     for role in roles:
         reasons[(reasons == "") & (shard.places[role][0] < 0)] = f"no {role}"
     left_out = Counter(reasons[reasons != ""].tolist())
     return np.flatnonzero(reasons == ""), dict(sorted(left_out.items()))
-
-
-def _kept_keys(path: Path) -> pa.Array:
-    table = read_parquet(path, [KEY])
-    if KEY not in table.column_names:
-        raise UserError(f"{path} lacks the column '{KEY}'; give the kept-keys parquet that screening writes")
-    return table[KEY].cast(pa.string()).combine_chunks()
-
-
-def _numbers(folder: Path) -> list[int]:
-    numbers = finished_shards(folder)
-    if not numbers:
-        raise UserError(f"{folder} has no finished shard (NNNNN.tar, .parquet and .json); give the folder that has")
-    return numbers
 
 
 def _fingerprint(folder: Path, number: int, plan: str) -> str:
@@ -224,7 +210,7 @@ def _atomic_file(target: Path) -> Iterator[IO[bytes]]:
 def _schema(folder: Path, roles: Sequence[str]) -> pa.Schema:
     """One schema for all files: the roles, then the union of the shards' further columns and scores."""
     extra: dict[str, pa.DataType] = {}
-    for number in _numbers(folder):
+    for number in required_shards(folder):
         for path in (shard_paths(folder, number).parquet, scores_path(folder, number)):
             if path.exists():
                 _merge(extra, _read_schema(path), path)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tripletclip.data.index import CORE_COLUMNS, KEY, REASON, STATUS
 from tripletclip.data.one_shard import OneShard, opened_shard
-from tripletclip.data.shards import finished_shards
+from tripletclip.data.selection import select_rows
+from tripletclip.data.shards import required_shards
 from tripletclip.data.triplet import ACCEPTED, CAPTION, IMAGE, NEG_CAPTION, NEG_IMAGE, Triplet
 from tripletclip.errors import UserError
 
@@ -22,7 +22,7 @@ def read_rows(folder: Path, number: int, kept: pa.Array | None = None) -> Iterat
     """
     with opened_shard(folder, number) as shard:
         columns = {name: shard.table[name] for name in shard.table.column_names if name not in CORE_COLUMNS}
-        wanted = None if kept is None else pc.is_in(shard.table[KEY], value_set=kept)
+        wanted = None if kept is None else select_rows(shard.table[KEY], kept)
         for row in range(shard.table.num_rows):
             if wanted is None or wanted[row].as_py():
                 yield _triplet(shard, row, columns)
@@ -73,10 +73,7 @@ class OwnShards:
         """The numbers of the finished shards; :class:`UserError` if there is none."""
         if not self.folder.is_dir():
             raise UserError(f"{self.folder} is not a folder; give the folder that holds the shards")
-        numbers = finished_shards(self.folder)
-        if not numbers:
-            raise UserError(f"{self.folder} has no finished shard (NNNNN.tar, .parquet and .json)")
-        return numbers
+        return required_shards(self.folder)
 
     def chunk(self, number: int) -> OwnChunk:
         """The rows of shard ``number``."""

@@ -107,6 +107,14 @@ def finished_shards(folder: Path) -> list[int]:
     return sorted(int(path.stem) for path in folder.glob("*.json") if re.fullmatch(r"\d{5,}", path.stem))
 
 
+def required_shards(folder: Path) -> list[int]:
+    """:func:`finished_shards`, or a :class:`UserError` where there is none."""
+    numbers = finished_shards(folder)
+    if not numbers:
+        raise UserError(f"{folder} has no finished shard (NNNNN.tar, .parquet and .json); give the folder that has")
+    return numbers
+
+
 def _write_tar(file: IO[bytes], rows: Iterable[Triplet], path: Path) -> list[dict[str, Value]]:
     """Stream the members of the accepted rows into ``file`` and return an index record for every row."""
     records: list[dict[str, Value]] = []
@@ -327,9 +335,7 @@ def _own_indices(folder: Path) -> list[ShardIndex]:
             f"{unfinished[0]} has no {unfinished[0].stem}.json beside it: the shard is not finished or of "
             f"another tool; write it again, remove it, or open with Shards(folder, foreign=True)"
         )
-    if not numbers:
-        raise UserError(f"{folder} has no finished shard (NNNNN.tar, .parquet and .json); give the folder that has")
-    return [read_index(folder, number) for number in numbers]
+    return [read_index(folder, number) for number in required_shards(folder)]
 
 
 def _joined(indices: list[ShardIndex], folder: Path) -> pa.Table:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from tripletclip.data.index import REASON, STATUS, offset_column, shard_paths
 from tripletclip.data.one_shard import read_parquet
-from tripletclip.data.shards import finished_shards
+from tripletclip.data.shards import required_shards
 from tripletclip.data.triplet import ACCEPTED, ROLES, STATUSES
 from tripletclip.errors import UserError
 
@@ -49,9 +49,7 @@ def count_yields(folder: Path) -> Yields:
 
     Raises :class:`UserError` for a folder without finished shards and for records that cannot be read.
     """
-    numbers = finished_shards(folder)
-    if not numbers:
-        raise UserError(f"{folder} has no finished shard (NNNNN.tar, .parquet and .json); give the folder that has")
+    numbers = required_shards(folder)
     yields = Yields(shards=len(numbers))
     for number in numbers:
         path = shard_paths(folder, number).parquet

@@ -13,7 +13,7 @@ from PIL import Image
 
 WRITER, WRITER_MODEL, PROMPT_HASH, SEED = "writer", "writer_model", "prompt_hash", "seed"
 CATEGORY, ATTEMPTS, OTHER_CAPTIONS = "category", "attempts", "other_captions"
-NEG_CAPTIONS, SCENE, NEG_SCENE = "neg_captions", "scene", "neg_scene"
+SCENE, NEG_SCENE = "scene", "neg_scene"
 PAINTER, PAINTER_MODEL, IMAGE_SEED = "painter", "painter_model", "image_seed"
 
 CATEGORIES = ("object", "attribute", "relation", "action", "count", "swap", "other")

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from tripletclip.data.index import KEY, REASON, STATUS, read_index
 from tripletclip.data.one_shard import opened_shard, scores_of
-from tripletclip.data.shards import finished_shards
+from tripletclip.data.shards import required_shards
 from tripletclip.data.triplet import ACCEPTED, STATUSES
 from tripletclip.errors import UserError, unknown_name
 from tripletclip.files import write_atomic
@@ -71,9 +71,7 @@ def inspect_page(folder: Path, out: Path, config: InspectConfig) -> int:
     Raises :class:`UserError` for a folder without finished shards, for damaged shards, for a category or column that
     no shard has, and if ``out`` cannot be written. An image that does not decode is shown as such, with the reason.
     """
-    numbers = finished_shards(folder)
-    if not numbers:
-        raise UserError(f"{folder} has no finished shard (NNNNN.tar, .parquet and .json); give the folder that has")
+    numbers = required_shards(folder)
     census = Census()
     chosen = _draw(folder, numbers, config, census)
     _check_names(config, census)

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from tripletclip.data.index import KEY, STATUS, read_index
 from tripletclip.data.one_shard import scores_of, scores_path
 from tripletclip.data.selection import write_selection
-from tripletclip.data.shards import finished_shards
+from tripletclip.data.shards import required_shards
 from tripletclip.data.triplet import ACCEPTED
 from tripletclip.errors import UserError, unknown_name
 from tripletclip.screening.expressions import column_names, number_of, truth_of
@@ -119,9 +119,7 @@ def candidates(folder: Path, names: Sequence[str], scores: Path | None = None) -
     ``scores`` is where the score files are; the folder itself if not given. A column that only some shards have is
     null in the others. Raises :class:`UserError` for a column that no shard has, and for shards without scores.
     """
-    numbers = finished_shards(folder)
-    if not numbers:
-        raise UserError(f"{folder} has no finished shard (NNNNN.tar, .parquet and .json); give the folder that has")
+    numbers = required_shards(folder)
     known: set[str] = set()
     parts = []
     for number in numbers:

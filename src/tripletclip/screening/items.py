@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from tripletclip.data.index import KEY, STATUS, first_line, read_index
 from tripletclip.data.selection import read_selection, select_rows
-from tripletclip.data.shards import finished_shards
+from tripletclip.data.shards import required_shards
 from tripletclip.data.triplet import ACCEPTED, CAPTION, NEG_CAPTION
 from tripletclip.errors import UserError
 from tripletclip.negatives.contract import CATEGORY, seed_of
@@ -41,10 +41,7 @@ def items_from_shards(folder: Path, keep: Path | None = None) -> Iterator[Item]:
     Raises :class:`UserError` for broken shards and selections.
     """
     kept = None if keep is None else read_selection(keep)
-    numbers = finished_shards(folder)
-    if not numbers:
-        raise UserError(f"{folder} has no finished shard (NNNNN.tar, .parquet and .json); give the folder that has")
-    for number in numbers:
+    for number in required_shards(folder):
         table = read_index(folder, number).table
         table = table.filter(pc.and_(pc.equal(table[STATUS], ACCEPTED), pc.is_valid(table[NEG_CAPTION])))
         if kept is not None:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from tripletclip.data.index import KEY, STATUS, shard_paths
 from tripletclip.data.one_shard import OneShard, opened_shard, scores_path
-from tripletclip.data.shards import finished_shards
+from tripletclip.data.shards import required_shards
 from tripletclip.data.transforms import ImageError
 from tripletclip.data.triplet import ACCEPTED, CAPTION, IMAGE, NEG_CAPTION, NEG_IMAGE, Triplet
 from tripletclip.errors import UserError, unknown_name
@@ -154,9 +154,7 @@ def write_scores(folder: Path, out: Path, config: ScoreConfig) -> ScoreCounts:
     Each file appears whole or not at all, so a stopped run goes on where it was. A shard that was written anew is
     scored anew. Raises :class:`UserError` if ``out`` holds the scores of another model.
     """
-    numbers = finished_shards(folder)
-    if not numbers:
-        raise UserError(f"{folder} has no finished shard (NNNNN.tar, .parquet and .json); give the folder that has")
+    numbers = required_shards(folder)
     scorer = ClipScorer(config)
     made_by = {"model": scorer.model_name, "precision": config.precision}
     left = [number for number in numbers if not _is_scored(folder, out, number, made_by)]

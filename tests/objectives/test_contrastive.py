@@ -143,12 +143,7 @@ class LargestTensor(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def step_with(name: str, m: Made, chunk: int | None) -> None:
     """Losses, report and gradients, as a training step computes them."""
     images, texts = HALVES[name]
-    features = Features(
-        image_ND=m.x,
-        text_ND=m.y,
-        neg_image_ND=m.x_neg if images == 2 else None,
-        neg_text_ND=m.y_neg if texts == 2 else None,
-    )
+    features = Features(images=(m.x, m.x_neg)[:images], texts=(m.y, m.y_neg)[:texts])
     losses, _ = contrastive_losses(objective_named(name), features, m.scale, chunk=chunk)
     torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
 

@@ -32,7 +32,7 @@ def test_an_unknown_objective_names_the_nearest() -> None:
 def test_features_that_the_objective_does_not_want_are_refused() -> None:
     m = made(3)
     with pytest.raises(ValueError, match="needs 1 halves of images and 1 of texts; got 1 and 2"):
-        contrastive_losses(objective_named("clip"), Features(image_ND=m.x, text_ND=m.y, neg_text_ND=m.y_neg), m.scale)
+        contrastive_losses(objective_named("clip"), Features(images=(m.x,), texts=(m.y, m.y_neg)), m.scale)
 
 
 @pytest.mark.parametrize("chunk", [None, 1, 2, 3, 4, 5])
@@ -43,9 +43,8 @@ def test_accuracies_counted_by_hand(chunk: int | None) -> None:
     """
     e0, e1, e2, e3 = torch.eye(4)
     features = Features(
-        image_ND=torch.stack([e0, e1, e2, e3]),
-        text_ND=torch.stack([e0, e1, e1, (e2 + e3) / 2**0.5]),
-        neg_text_ND=torch.stack([e1, e1, e0, e3]),
+        images=(torch.stack([e0, e1, e2, e3]),),
+        texts=(torch.stack([e0, e1, e1, (e2 + e3) / 2**0.5]), torch.stack([e1, e1, e0, e3])),
     )
     losses, report = contrastive_losses(objective_named("negclip"), features, torch.tensor(5.0), chunk=chunk)
     assert set(losses) == {"image_to_text_loss", "text_to_image_loss"}
@@ -54,7 +53,7 @@ def test_accuracies_counted_by_hand(chunk: int | None) -> None:
 
 def test_without_negative_texts_there_is_no_hard_accuracy() -> None:
     m = made(3)
-    features = Features(image_ND=m.x, text_ND=m.y, neg_image_ND=m.x_neg)
+    features = Features(images=(m.x, m.x_neg), texts=(m.y,))
     _, report = contrastive_losses(objective_named("negimage"), features, m.scale)
     assert set(report) == {"accuracy"}
     assert not report["accuracy"].requires_grad
@@ -62,6 +61,6 @@ def test_without_negative_texts_there_is_no_hard_accuracy() -> None:
 
 def test_the_report_does_not_touch_the_gradient() -> None:
     m = made(5)
-    losses, report = contrastive_losses(objective_named("clip"), Features(image_ND=m.x, text_ND=m.y), m.scale)
+    losses, report = contrastive_losses(objective_named("clip"), Features(images=(m.x,), texts=(m.y,)), m.scale)
     assert all(loss.requires_grad for loss in losses.values())
     assert not any(value.requires_grad for value in report.values())

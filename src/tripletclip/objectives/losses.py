@@ -79,12 +79,10 @@ def objective_named(name: str) -> Objective:
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
-    """L2-normalised features of a batch, each ``[N, D]``; the negatives are None where a batch has none."""
+    """L2-normalised features of a batch: a ``[N, D]`` a half, the positives first."""
 
-    image_ND: Tensor
-    text_ND: Tensor
-    neg_image_ND: Tensor | None = None
-    neg_text_ND: Tensor | None = None
+    images: tuple[Tensor, ...]
+    texts: tuple[Tensor, ...]
 
 
 def contrastive_losses(
@@ -93,24 +91,26 @@ def contrastive_losses(
     """``(losses, report)``: the sum of ``losses`` is minimised, ``report`` is logged.
 
     The report holds ``accuracy`` (share of images that score their caption above every other of the positive half)
-    and, where negatives exist, ``hard_accuracy`` (share of images that score it above their own hard negative).
+    and, where negative captions exist, ``hard_accuracy`` (share of images that score it above each of their own).
     """
-    images = [half for half in (features.image_ND, features.neg_image_ND) if half is not None]
-    texts = [half for half in (features.text_ND, features.neg_text_ND) if half is not None]
-    image_loss, text_loss = two_way_softmax(images, texts, logit_scale, objective.pattern, chunk=chunk)
+    image_loss, text_loss = two_way_softmax(
+        features.images, features.texts, logit_scale, objective.pattern, chunk=chunk
+    )
     return {"image_to_text_loss": image_loss, "text_to_image_loss": text_loss}, _accuracies(features, chunk)
 
 
 @torch.no_grad()
 def _accuracies(features: Features, chunk: int | None) -> dict[str, Tensor]:
-    n = len(features.image_ND)
+    image_ND, text_ND = features.images[0], features.texts[0]
+    n = len(image_ND)
     beaten = []
     for start in range(0, n, chunk or n):
-        cosine_CN = features.image_ND[start : start + (chunk or n)] @ features.text_ND.T
+        cosine_CN = image_ND[start : start + (chunk or n)] @ text_ND.T
         own = cosine_CN.diagonal(start)
         beaten.append((cosine_CN >= own[:, None]).sum(1) == 1)
     report = {"accuracy": torch.cat(beaten).float().mean()}
-    if features.neg_text_ND is not None:
-        own = (features.image_ND * features.text_ND).sum(1)
-        report["hard_accuracy"] = (own > (features.image_ND * features.neg_text_ND).sum(1)).float().mean()
+    if len(features.texts) > 1:
+        own = (image_ND * text_ND).sum(1)
+        hardest = torch.stack([(image_ND * half).sum(1) for half in features.texts[1:]]).amax(0)
+        report["hard_accuracy"] = (own > hardest).float().mean()
     return report

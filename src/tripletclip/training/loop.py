@@ -174,13 +174,10 @@ def encode_batch(config: TrainConfig, objective: Objective, clip: Clip, batch: B
         pixels = clip.pixels(torch.cat(images), config.device)
         image_rows = image_features(clip.model, pixels)
         text_rows = text_features(clip.model, torch.cat(texts).to(config.device), texts[0].shape[1])
-    image_halves = torch.split(F.normalize(image_rows.float(), dim=-1), len(batch.keys))
-    text_halves = torch.split(F.normalize(text_rows.float(), dim=-1), len(batch.keys))
+    n = len(batch.keys)
     return Features(
-        image_ND=image_halves[0],
-        text_ND=text_halves[0],
-        neg_image_ND=image_halves[1] if len(images) == 2 else None,
-        neg_text_ND=text_halves[1] if len(texts) == 2 else None,
+        images=torch.split(F.normalize(image_rows.float(), dim=-1), n),
+        texts=torch.split(F.normalize(text_rows.float(), dim=-1), n),
     )
 
 

@@ -1,51 +1,52 @@
 """Batches whose content and order are a function of (seed, step), whatever the number of workers and ranks.
 
-Legend: B rows of a batch on this rank, H = W image size, L tokens of the longest text of the batch.
-
-Positions count rows over the whole run: epoch e is positions e·n to (e+1)·n - 1 of n rows, in the order of a
-permutation drawn from (seed, e). Step s takes the next B·world positions, rank r the r-th B of them. So epochs run
-into each other, nothing is dropped, and a run that goes on needs one integer: the step.
+Step s takes the next B·world positions of the run's order (order.py), rank r the r-th B of them, so a run that goes on
+needs one integer: the step. Which caption, which negatives and which part of a picture a visit gets are drawn from
+(seed, position).
 """
 
-import functools
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
+from tripletclip.data.batch import Batch as Batch
+from tripletclip.data.order import draw, mix
+from tripletclip.data.order import epoch_order as epoch_order
+from tripletclip.data.order import rows_at as rows_at
 from tripletclip.data.shards import Shards
-from tripletclip.data.transforms import ImageError, decode_image
+from tripletclip.data.steps import Outcome, StepReader, Stream
+from tripletclip.data.texts import candidates
+from tripletclip.data.transforms import EXACT, TransformConfig
 from tripletclip.data.triplet import CAPTION, IMAGE, NEG_CAPTION, NEG_IMAGE, ROLES
 from tripletclip.errors import UserError, unknown_name
-
-MOST_BAD_IN_A_ROW = 100
-"""After so many neighbouring rows without a good image the folder is broken, whatever fraction is allowed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """``image`` and ``neg_image`` uint8 [B,3,H,W]; ``text`` and ``neg_text`` int64 [B,L] with one common L."""
-
-    keys: list[str]
-    image: Tensor
-    text: Tensor
-    neg_image: Tensor | None
-    neg_text: Tensor | None
 
 
 class Loader:
     """Deterministic batches of triplets.
 
-    ``tokenize`` maps B strings to integers [B, context], padded with 0. ``roles`` are the fields that the objective
-    needs; ``image`` and ``caption`` always belong to them. ``batch_size`` is per rank.
+    tokenize         maps B strings to integers [B, context], padded with 0
+    image_size       side of the square pictures; ``transform`` says how they become square
+    batch_size       pairs of a batch on this rank
+    roles            fields that the objective needs; ``image`` and ``caption`` always belong to them
+    captions         columns a visit draws its caption from, such as ``caption`` and ``rewritten_caption`` (LaCLIP)
+    neg_captions     columns of negative captions, and ``neg_count`` (K) how many of them a visit gets
+    plain_share      share of the batches that are pairs without negatives, spread evenly over the steps
+    plain_data       where those are drawn from; none: the next rows of the same folder
+    plain_captions   as ``captions``, of ``plain_data``; none: the same columns
+    plain_size       pairs of such a batch on this rank; none: ``batch_size``
+    workers          processes that read ahead, ``prefetch`` batches each; 0: this process reads when it is asked
+    device           where the batches go; for cuda they are put into page-locked memory
+    max_bad_fraction most rows with a picture that does not decode, of all
 
-    A row whose image does not decode is replaced by the next good one in the order of the shards. It is counted in
-    ``bad`` and its key kept in ``bad_keys``. More such rows than ``max_bad_fraction`` of all raise :class:`UserError`.
+    A row whose picture does not decode is replaced by the next good one in the order of the shards. It is counted in
+    ``bad`` and its key kept in ``bad_keys`` (with ``plain_data:`` before it where it is from there). More such rows
+    than ``max_bad_fraction`` of all raise :class:`UserError`. ``waited`` is how many seconds the caller has waited for
+    batches; the caller may set it to 0.
     """
 
     def __init__(
@@ -57,31 +58,58 @@ class Loader:
         batch_size: int,
         seed: int,
         roles: tuple[str, ...] = ROLES,
+        transform: TransformConfig = EXACT,
+        captions: tuple[str, ...] = (CAPTION,),
+        neg_captions: tuple[str, ...] = (NEG_CAPTION,),
+        neg_count: int = 1,
+        plain_share: float = 0.0,
+        plain_data: Shards | None = None,
+        plain_captions: tuple[str, ...] | None = None,
+        plain_size: int | None = None,
         workers: int = 0,
+        prefetch: int = 2,
         rank: int = 0,
         world_size: int = 1,
+        device: torch.device | str = "cpu",
         max_bad_fraction: float = 0.01,
     ) -> None:
-        _check_numbers(image_size=image_size, batch_size=batch_size, seed=seed, workers=workers)
+        plain_size = batch_size if plain_size is None else plain_size
+        least_one = {"image_size": image_size, "batch_size": batch_size, "plain_size": plain_size}
+        _check_numbers(1, **least_one, neg_count=neg_count, prefetch=prefetch)
+        _check_numbers(0, seed=seed, workers=workers)
         if not 0 <= rank < world_size:
             raise UserError(f"rank {rank} of world_size {world_size} does not exist; ranks count from 0")
-        if not 0 <= max_bad_fraction <= 1:
-            raise UserError(f"max_bad_fraction is {max_bad_fraction}; give a fraction between 0 and 1")
-        _check_roles(shards, roles)
+        _check_shares(max_bad_fraction=max_bad_fraction, plain_share=plain_share)
+        _check_roles(shards, roles, neg_captions)
         self.bad_keys: dict[str, str] = {}
         """Key to reason of every row that was met and has an image that does not decode."""
-        self._workers = workers
-        self._max_bad = max_bad_fraction * len(shards)
-        self._shards = shards
-        self._reader = _StepReader(
+        self.waited = 0.0
+        """Seconds that the caller has waited for batches, until now or since it was set to 0."""
+        self._workers, self._prefetch = workers, prefetch
+        self._pinned = torch.device(device).type == "cuda"
+        self._folders = [shards] if plain_data is None else [shards, plain_data]
+        self._max_bad = max_bad_fraction * sum(map(len, self._folders))
+        main = Stream(
             shards=shards,
+            seed=seed,
+            size=batch_size,
+            captions=candidates(shards, captions),
+            negatives=candidates(shards, neg_captions) if NEG_CAPTION in roles else None,
+            negative_count=neg_count,
+            neg_images=NEG_IMAGE in roles,
+        )
+        plain = replace(main, size=plain_size, negatives=None, neg_images=False)
+        if plain_data is not None:
+            plain = _other_folder(plain, plain_data, plain_captions or captions, plain_share)
+        self._reader = StepReader(
+            main=main,
+            plain=plain,
+            mix=mix(plain_share, batch_size * world_size, plain_size * world_size),
+            apart=plain_data is not None,
             tokenize=tokenize,
             image_size=image_size,
-            batch_size=batch_size,
-            seed=seed,
-            roles=roles,
+            transform=transform,
             rank=rank,
-            world_size=world_size,
         )
 
     @property
@@ -89,16 +117,25 @@ class Loader:
         """Role and reason (``image: truncated``) to the number of rows met."""
         return dict(Counter(self.bad_keys.values()))
 
+    def is_plain(self, step: int) -> bool:
+        """Whether the batch of ``step`` has no negatives because ``plain_share`` says so."""
+        return self._reader.mix.is_plain(step)
+
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """The batches of steps ``start`` to ``stop - 1``. Does not touch torch's global random state."""
         if not 0 <= start <= stop:
             raise UserError(f"steps {start} to {stop} make no range; give 0 <= start <= stop")
+        began = time.perf_counter()
         for outcome in self._outcomes(range(start, stop)):
             if isinstance(outcome, UserError):
                 raise outcome
             batch, bad_keys = outcome
             self._record(bad_keys)
+            if self._pinned and self._workers == 0:
+                batch = batch.pin_memory()
+            self.waited += time.perf_counter() - began
             yield batch
+            began = time.perf_counter()
 
     def _outcomes(self, steps: range) -> "Iterator[Outcome]":
         if self._workers == 0 or not steps:
@@ -111,6 +148,8 @@ class Loader:
                 batch_size=None,
                 sampler=steps,
                 num_workers=min(self._workers, len(steps)),
+                prefetch_factor=self._prefetch,
+                pin_memory=self._pinned,
                 generator=torch.Generator(),
             )
         )
@@ -119,129 +158,46 @@ class Loader:
         self.bad_keys |= bad_keys
         if len(self.bad_keys) > self._max_bad:
             key, reason = next(iter(bad_keys.items() or self.bad_keys.items()))
+            folders = " and ".join(str(shards.folder) for shards in self._folders)
             raise UserError(
-                f"{len(self.bad_keys)} of {len(self._shards)} rows of {self._shards.folder} have images that do not "
+                f"{len(self.bad_keys)} of {sum(map(len, self._folders))} rows of {folders} have images that do not "
                 f"decode, more than max_bad_fraction allows (such as '{key}', {reason}); mend the shards or raise it"
             )
 
 
-# ---- order ---------------------------------------------------------------------------------------------------------
-
-
-@functools.lru_cache(maxsize=2)
-def epoch_order(seed: int, epoch: int, rows: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """The permutation of ``rows`` numbers in which an epoch visits them, int64 [rows]."""
-    return np.random.default_rng((seed, epoch)).permutation(rows)
-
-
-def rows_at(seed: int, rows: int, positions: range) -> list[int]:
-    """The row at each of the run's ``positions``."""
-    return [int(epoch_order(seed, position // rows, rows)[position % rows]) for position in positions]
-
-
-# ---- one step ------------------------------------------------------------------------------------------------------
-
-Outcome = tuple[Batch, dict[str, str]] | UserError
-"""A batch with the bad keys that were met for it. An error travels as a value: a worker's exception would arrive
-wrapped in a traceback, and a user error is one line."""
-
-
-class _BadRowError(Exception):
-    """Internal: an image of this row does not decode; the text is role and reason."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _StepReader(Dataset[Outcome]):
-    """Step to batch. Holds no state, so it gives the same in every process."""
-
-    shards: Shards
-    tokenize: Callable[[list[str]], Tensor]
-    image_size: int
-    batch_size: int
-    seed: int
-    roles: tuple[str, ...]
-    rank: int
-    world_size: int
-
-    def __getitem__(self, step: int) -> Outcome:
-        try:
-            return self._read(step)
-        except UserError as error:
-            return error
-
-    def _read(self, step: int) -> tuple[Batch, dict[str, str]]:
-        first = (step * self.world_size + self.rank) * self.batch_size
-        wanted = rows_at(self.seed, len(self.shards), range(first, first + self.batch_size))
-        image_roles = [role for role in (IMAGE, NEG_IMAGE) if role in self.roles]
-        images = {
-            role: torch.empty(self.batch_size, 3, self.image_size, self.image_size, dtype=torch.uint8)
-            for role in image_roles
-        }
-        bad_keys: dict[str, str] = {}
-        rows = []
-        for slot, row in enumerate(wanted):
-            good_row, pixels = self._good_row(row, image_roles, bad_keys)
-            rows.append(good_row)
-            for role, pixels_3HW in pixels.items():
-                images[role][slot] = pixels_3HW
-        text_BL = self.tokenize([self.shards.caption(row) for row in rows])
-        neg_text_BL = None
-        if NEG_CAPTION in self.roles:
-            neg_text_BL = self.tokenize([self.shards.neg_caption(row) for row in rows])
-        text_BL, neg_text_BL = _trimmed(text_BL, neg_text_BL)
-        keys = [self.shards.key(row) for row in rows]
-        neg_image = images.get(NEG_IMAGE)
-        batch = Batch(keys=keys, image=images[IMAGE], text=text_BL, neg_image=neg_image, neg_text=neg_text_BL)
-        return batch, bad_keys
-
-    def _good_row(self, row: int, roles: list[str], bad_keys: dict[str, str]) -> tuple[int, dict[str, Tensor]]:
-        """``row``, or the first after it whose images all decode, with the images; notes the bad keys on the way."""
-        for ahead in range(min(MOST_BAD_IN_A_ROW, len(self.shards))):
-            candidate = (row + ahead) % len(self.shards)
-            try:
-                return candidate, {role: self._decode(candidate, role) for role in roles}
-            except _BadRowError as fault:
-                bad_keys[self.shards.key(candidate)] = str(fault)
-        raise UserError(
-            f"{len(bad_keys)} rows in a row from '{self.shards.key(row)}' on in {self.shards.folder} have images that "
-            f"do not decode ({', '.join(sorted(set(bad_keys.values())))}); write the shards again"
-        )
-
-    def _decode(self, row: int, role: str) -> Tensor:
-        try:
-            return decode_image(self.shards.read(row, role), self.image_size)
-        except ImageError as error:
-            raise _BadRowError(f"{role}: {error.reason}") from error
-
-
-def _trimmed(text_BL: Tensor, neg_text_BL: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Cut the columns after the last token of the longest text of both; at least one column stays."""
-    both = text_BL if neg_text_BL is None else torch.cat([text_BL, neg_text_BL])
-    used_columns = both.ne(0).any(dim=0).nonzero()
-    length = int(used_columns.max()) + 1 if len(used_columns) else 1
-    cut = both[:, :length].to(torch.int64)
-    size = len(text_BL)
-    return cut[:size].contiguous(), None if neg_text_BL is None else cut[size:].contiguous()
+def _other_folder(plain: Stream, shards: Shards, captions: tuple[str, ...], share: float) -> Stream:
+    """``plain`` from a folder of its own, in an order of its own."""
+    if share == 0:
+        raise UserError("plain_data is given and plain_share is 0; give the share of plain batches")
+    _check_roles(shards, (IMAGE, CAPTION), ())
+    seed = draw(plain.seed, 0, "plain data")
+    return replace(plain, shards=shards, seed=seed, captions=candidates(shards, captions), mark="plain_data:")
 
 
 # ---- checks --------------------------------------------------------------------------------------------------------
 
 
-def _check_numbers(**numbers: int) -> None:
+def _check_numbers(least: int, **numbers: int) -> None:
     for name, number in numbers.items():
-        least = 1 if name in ("image_size", "batch_size") else 0
         if number < least:
             raise UserError(f"{name} is {number}; give {least} or more")
 
 
-def _check_roles(shards: Shards, roles: tuple[str, ...]) -> None:
+def _check_shares(**shares: float) -> None:
+    for name, share in shares.items():
+        if not 0 <= share <= 1:
+            raise UserError(f"{name} is {share}; give a fraction between 0 and 1")
+
+
+def _check_roles(shards: Shards, roles: tuple[str, ...], neg_captions: tuple[str, ...]) -> None:
     for role in roles:
         if role not in ROLES:
             raise unknown_name("role", role, ROLES)
     for role in (IMAGE, CAPTION):
         if role not in roles:
             raise UserError(f"roles {', '.join(roles) or '()'} lack '{role}'; every objective needs image and caption")
-    missing = [role for role in roles if not shards.has(role)]
+    needed = [role for role in roles if role != NEG_CAPTION or NEG_CAPTION in neg_captions]
+    missing = [role for role in needed if not shards.has(role)]
     if missing:
         raise UserError(
             f"{shards.folder} has rows without {' and '.join(missing)}, which the objective needs; "

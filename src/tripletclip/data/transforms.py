@@ -2,7 +2,8 @@
 
 An ordinary JPEG is decoded by torchvision, four times as fast as Pillow at 48 pixels and equal to it bit for bit
 (both call libjpeg-turbo; a test compares them). Everything else, and every JPEG that torchvision refuses, goes to
-Pillow. Pillow's draft mode would be faster still for large photos, but it scales before it decodes: other pixels.
+Pillow. Pillow's draft mode is faster still for large photos, but it scales before it decodes: other pixels, so it is
+taken only where ``resize`` is ``draft``. simplejpeg 1.9 was no faster on 500 px photos (benchmarks/loader.py).
 """
 
 import io
@@ -15,11 +16,16 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 
+from tripletclip.data.geometry import TransformConfig, fit, fit_bytes
+
 MAX_PIXELS = 2**26
 """67 million: a large camera's picture, 200 MB decoded. More is refused from the header alone."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 """What Pillow may try. Formats that call other programs or rarely used decoders stay shut."""
+
+EXACT = TransformConfig()
+"""What evaluation does, and what a decoder does unless told otherwise."""
 
 _HIGH_BYTE = 8
 _EXIF_OR_XMP, _BASELINE_TO_PROGRESSIVE = 0xE1, (0xC0, 0xC1, 0xC2)
@@ -33,37 +39,42 @@ class ImageError(ValueError):
         self.reason = reason
 
 
-def decode_image(data: bytes, size: int) -> Tensor:
-    """Decode to uint8 [3, size, size] RGB: upright, shorter side resized to ``size`` (bicubic), centre cropped.
+def decode_image(data: bytes, size: int, config: TransformConfig = EXACT, draw: int = 0) -> Tensor:
+    """Decode to uint8 [3, size, size] RGB, upright, made square as ``config`` says; a random crop depends on ``draw``.
 
     Grey, palette, CMYK and 16-bit images become 8-bit RGB; transparency is laid on white.
     Raises :class:`ImageError` with the reason ``empty``, ``not an image``, ``truncated``, ``corrupt``, ``too large``,
     ``decompression bomb`` or ``unsupported pixels``.
     """
-    pixels_3HW = decode_plain_jpeg(data)
-    if pixels_3HW is not None and pixels_3HW.shape[1:] == (size, size):
-        return pixels_3HW
-    if pixels_3HW is not None:
-        image = Image.fromarray(pixels_3HW.permute(1, 2, 0).contiguous().numpy())
-    else:
-        image = decode_rgb(data)
-    return torch.from_numpy(np.array(_fit(image, size))).permute(2, 0, 1).contiguous()
+    decoded = _decode(data, size, config)
+    if config.resize != "exact":
+        return fit_bytes(_as_bytes(decoded), size, config, draw)
+    if isinstance(decoded, Tensor):
+        if decoded.shape[1:] == (size, size) and config.crop == "centre":
+            return decoded
+        decoded = Image.fromarray(decoded.permute(1, 2, 0).contiguous().numpy())
+    return fit(decoded, size, config, draw)
 
 
-def _fit(image: Image.Image, size: int) -> Image.Image:
-    """Resize and crop as torchvision's ``Resize`` and ``CenterCrop`` do, but in one step.
+def _decode(data: bytes, size: int, config: TransformConfig) -> Tensor | Image.Image:
+    """The picture by the decoder that suits it: uint8 [3, H, W] from torchvision or RGB from Pillow."""
+    if config.resize == "draft":
+        if _can_halve(data, size):
+            return decode_rgb(data, least_side=size)
+        plain = decode_plain_jpeg(data)
+        return decode_rgb(data, least_side=size) if plain is None else plain
+    plain = decode_plain_jpeg(data)
+    return decode_rgb(data) if plain is None else plain
 
-    Only the pixels that are kept get computed, so a picture of 1 by 60 million pixels costs no more than another.
-    """
-    width, height = image.size
-    if (width, height) == (size, size):
-        return image
-    shorter = min(width, height)
-    scaled_width, scaled_height = size * width // shorter, size * height // shorter
-    left, top = round((scaled_width - size) / 2), round((scaled_height - size) / 2)
-    across, down = width / scaled_width, height / scaled_height
-    box = (left * across, top * down, min((left + size) * across, width), min((top + size) * down, height))
-    return image.resize((size, size), Image.Resampling.BICUBIC, box=box)
+
+def _as_bytes(decoded: Tensor | Image.Image) -> Tensor:
+    return decoded if isinstance(decoded, Tensor) else torch.from_numpy(np.array(decoded)).permute(2, 0, 1)
+
+
+def _can_halve(data: bytes, size: int) -> bool:
+    """Whether an ordinary JPEG is large enough for its decoder to give half of each side."""
+    sides = _plain_jpeg_size(data)
+    return sides is not None and min(sides) >= 2 * size
 
 
 def decode_plain_jpeg(data: bytes) -> Tensor | None:
@@ -97,8 +108,11 @@ def _plain_jpeg_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def decode_rgb(data: bytes) -> Image.Image:
-    """Decode anything in ``FORMATS`` to RGB, or say in an :class:`ImageError` why not."""
+def decode_rgb(data: bytes, least_side: int | None = None) -> Image.Image:
+    """Decode anything in ``FORMATS`` to RGB, or say in an :class:`ImageError` why not.
+
+    With ``least_side``, a JPEG may come out at 1/2, 1/4 or 1/8 of its sides, but with none shorter than that.
+    """
     if not data:
         raise ImageError("empty")
     try:
@@ -107,6 +121,9 @@ def decode_rgb(data: bytes) -> Image.Image:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError("too large")
+            if least_side is not None and min(image.size) >= 2 * least_side:
+                reduced = min(image.size) // least_side
+                image.draft(None, (image.width // reduced, image.height // reduced))
             image.load()
             return _to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:

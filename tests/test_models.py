@@ -315,7 +315,7 @@ def test_the_configuration_is_written_last(clip: Clip, tmp_path: Path, monkeypat
     def note(path: Path, content: bytes) -> None:
         written.append(path.name)
 
-    monkeypatch.setattr("tripletclip.models.write_atomic", note)
+    monkeypatch.setattr("tripletclip.models.folder.write_atomic", note)
     save_clip(clip, tmp_path)
     assert written[-1] == CONFIG_FILE
     assert set(written) == {CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE}

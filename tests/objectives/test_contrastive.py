@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from paper_formulas import HALVES, NAMES, Made, made, reference
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from tripletclip.objectives.contrastive import Pattern, two_way_softmax
-from tripletclip.objectives.losses import OBJECTIVES, Features, contrastive_losses, objective_named
+from tripletclip.objectives.contrastive import two_way_softmax
+from tripletclip.objectives.losses import OBJECTIVES, objective_named
+from tripletclip.objectives.pattern import Pattern
 
 CHUNKS = (1, 2, 3, 4, 6, 7, 12, 100)
 """For 12 pairs: numbers that divide it, that do not, and that are larger than a half."""
@@ -123,48 +123,6 @@ def test_chunked_gradient_equals_finite_differences(name: str) -> None:
         return two_way_softmax(leaves[:images], leaves[images : images + texts], leaves[-1], pattern, chunk=2)
 
     assert torch.autograd.gradcheck(loss, (*m.images(name), *m.texts(name), m.scale))
-
-
-class LargestTensor(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes the largest number of elements that any operation returns, those of the backward pass included."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.elements = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        result = func(*args, **(kwargs or {}))
-        for tensor in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(tensor, Tensor):
-                self.elements = max(self.elements, tensor.numel())
-        return result
-
-
-def step_with(name: str, m: Made, chunk: int | None) -> None:
-    """Losses, report and gradients, as a training step computes them."""
-    images, texts = HALVES[name]
-    features = Features(images=(m.x, m.x_neg)[:images], texts=(m.y, m.y_neg)[:texts])
-    losses, _ = contrastive_losses(objective_named(name), features, m.scale, chunk=chunk)
-    torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_chunked_holds_no_square_of_the_batch(name: str) -> None:
-    """At N = 64, D = 4 and chunks of 8 the largest tensor is a chunk against all texts, 8 x 2N; dense has N x N."""
-    n, chunk = 64, 8
-    saved: list[int] = []
-
-    def note(tensor: Tensor) -> Tensor:
-        saved.append(tensor.numel())
-        return tensor
-
-    with LargestTensor() as largest, torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        step_with(name, made(n, d=4), chunk)
-    assert max(saved) <= 2 * n * 4
-    assert largest.elements <= chunk * 2 * n < n * n
-    with LargestTensor() as dense:
-        step_with(name, made(n, d=4), None)
-    assert dense.elements >= n * n, "the measure itself must see a square where there is one"
 
 
 # ---- laws ----------------------------------------------------------------------------------------------------------

@@ -117,8 +117,7 @@ class _Chunked(torch.autograd.Function):
     def backward(ctx: Any, image_grad: Tensor, text_grad: Tensor) -> tuple[Tensor | None, ...]:
         logit_scale, image_lse, text_lse, *halves = ctx.saved_tensors
         plan: Plan = ctx.plan
-        with torch.autocast(logit_scale.device.type, enabled=False):  # as forward ran
-            return None, *_gradients(plan, logit_scale, image_lse, text_lse, halves, image_grad, text_grad)
+        return None, *_gradients(plan, logit_scale, image_lse, text_lse, halves, image_grad, text_grad)
 
 
 _chunked: Callable[..., tuple[Tensor, Tensor]] = _Chunked.apply
@@ -151,7 +150,7 @@ def _gradients(
         if i != t and hard.margin:
             d_scale += gain * hard.margin * d_logits.sum()
         grads[i][tile.rows] += logit_scale * d_cosines_to_image
-        grads[count + t][tile.columns] += d_logits.T @ (logit_scale * gain * images[i][tile.rows])
+        grads[count + t][tile.columns].addmm_(d_logits.T, logit_scale * gain * images[i][tile.rows])
     return [d_scale, *grads]
 
 

@@ -12,19 +12,19 @@ from tripletclip.objectives.features import Part, summed_over_rows
 
 def in_modal(image_ND: Tensor, text_ND: Tensor, part: Part, chunk: int | None) -> Tensor:
     """1/N sum over j, k of (x_j . x_k - y_j . y_k)^2: two images are as far apart as their captions."""
-
-    def total(rows: slice) -> Tensor:
-        difference_CN = image_ND[rows] @ image_ND.T - text_ND[rows] @ text_ND.T
-        return difference_CN.square().sum()
-
-    return part.mean * summed_over_rows(total, part.rows, chunk)
+    return part.mean * summed_over_rows(_in_modal_rows, part.rows, chunk, image_ND, text_ND)
 
 
 def cross_modal(image_ND: Tensor, text_ND: Tensor, part: Part, chunk: int | None) -> Tensor:
     """1/N sum over j, k of (x_j . y_k - x_k . y_j)^2: the matrix of cosines is symmetric."""
+    return part.mean * summed_over_rows(_cross_modal_rows, part.rows, chunk, image_ND, text_ND)
 
-    def total(rows: slice) -> Tensor:
-        difference_CN = image_ND[rows] @ text_ND.T - text_ND[rows] @ image_ND.T
-        return difference_CN.square().sum()
 
-    return part.mean * summed_over_rows(total, part.rows, chunk)
+def _in_modal_rows(rows: slice, image_ND: Tensor, text_ND: Tensor) -> Tensor:
+    difference_CN = image_ND[rows] @ image_ND.T - text_ND[rows] @ text_ND.T
+    return difference_CN.square().sum()
+
+
+def _cross_modal_rows(rows: slice, image_ND: Tensor, text_ND: Tensor) -> Tensor:
+    difference_CN = image_ND[rows] @ text_ND.T - text_ND[rows] @ image_ND.T
+    return difference_CN.square().sum()

@@ -5,12 +5,16 @@ Shapes: N pairs, D features.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.autograd.function import once_differentiable
 
 from tripletclip.errors import UserError
+
+RowSum = Callable[..., Tensor]
+"""``(rows, *inputs) -> scalar``, a sum over ``rows`` of the inputs' first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +66,33 @@ def pieces(rows: slice, chunk: int) -> Iterator[slice]:
         yield slice(start, min(start + chunk, rows.stop))
 
 
-def summed_over_rows(total: Callable[[slice], Tensor], rows: slice, chunk: int | None) -> Tensor:
-    """``total(rows)`` for a ``total`` that is a sum over rows.
+def summed_over_rows(total: RowSum, rows: slice, chunk: int | None, *inputs: Tensor) -> Tensor:
+    """``total(rows, *inputs)`` for a ``total`` that is a sum over rows.
 
     With ``chunk`` it is computed piece by piece and once more in the backward pass, so what ``total`` keeps for its
     gradient exists for one piece at a time.
     """
-    if chunk is None:
-        return total(rows)
-    parts = [checkpoint(total, piece, use_reentrant=False, preserve_rng_state=False) for piece in pieces(rows, chunk)]
-    return torch.stack(parts).sum()
+    return total(rows, *inputs) if chunk is None else _in_pieces(total, rows, chunk, *inputs)
+
+
+class _InPieces(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, total: RowSum, rows: slice, chunk: int, *inputs: Tensor) -> Tensor:
+        ctx.save_for_backward(*inputs)
+        ctx.total, ctx.rows, ctx.chunk = total, rows, chunk
+        return torch.stack([total(piece, *inputs) for piece in pieces(rows, chunk)]).sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        inputs = [tensor.detach().requires_grad_() for tensor in ctx.saved_tensors]
+        sums = [torch.zeros_like(tensor) for tensor in inputs]
+        for piece in pieces(ctx.rows, ctx.chunk):
+            with torch.enable_grad():
+                value = ctx.total(piece, *inputs)
+            for known, found in zip(sums, torch.autograd.grad(value, inputs, grad), strict=True):
+                known += found
+        return None, None, None, *sums
+
+
+_in_pieces: Callable[..., Tensor] = _InPieces.apply

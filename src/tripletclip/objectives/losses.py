@@ -268,5 +268,5 @@ def _accuracies(features: Features, part: Part, chunk: int | None) -> dict[str, 
     if len(features.texts) > 1:
         image_nD = image_ND[part.rows]
         own, *others = [(image_nD * half[part.rows]).sum(1) for half in features.texts]
-        report["hard_accuracy"] = part.mean * (own > torch.stack(others).amax(0)).sum()
+        report["hard_accuracy"] = part.mean * (own > torch.stack(others).amax(0)).to(own.dtype).sum()
     return report

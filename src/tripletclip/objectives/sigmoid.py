@@ -4,7 +4,6 @@ Shapes: N pairs, C of them in a chunk, D features.
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -38,7 +37,7 @@ def pairwise_sigmoid(
     for i, t in sorted(pattern.meeting()):
         gain, shift = hard.gain(i, t), hard.shift(i, t, logit_scale) + logit_bias
         image_ND, text_ND = logit_scale * gain * images[i], texts[t]
-        term = summed_over_rows(partial(_as_unlike, image_ND, text_ND, shift), part.rows, chunk)
+        term = summed_over_rows(_as_unlike, part.rows, chunk, image_ND, text_ND, shift)
         if i == t:
             # log sigmoid(l) = log sigmoid(-l) + l: the diagonal was summed as unlike
             own_N = (image_ND[part.rows] * text_ND[part.rows]).sum(1) + shift
@@ -47,7 +46,7 @@ def pairwise_sigmoid(
     return pattern.weight * part.mean * torch.stack(terms).sum()
 
 
-def _as_unlike(image_ND: Tensor, text_ND: Tensor, shift: Tensor, rows: slice) -> Tensor:
+def _as_unlike(rows: slice, image_ND: Tensor, text_ND: Tensor, shift: Tensor) -> Tensor:
     """The sum over the cells of ``rows``, as if none of them were a pair."""
     logits_CN = image_ND[rows] @ text_ND.T + shift
     return -F.logsigmoid(-logits_CN).sum()

@@ -27,8 +27,8 @@ from tripletclip.scenes.grammar import Scene, sample_phrasing, sample_scene, voc
 from tripletclip.scenes.render import render
 from tripletclip.scenes.world import NOUNS, PLACES, World, natural, seed_of
 from tripletclip.training.config import TrainConfig
-from tripletclip.training.loop import train_step
 from tripletclip.training.optim import MAX_LOG_SCALE, learning_rate, make_optimizer
+from tripletclip.training.step import Learner, train_step
 
 SIZE = 48
 ABILITIES = {
@@ -139,6 +139,8 @@ def main() -> None:
     ]
     oracle = nn.Linear(len(NOUNS) * len(PLACES), 64)
     optimizer = make_optimizer(nn.ModuleList([clip.model, oracle]), config)
+    learner = Learner.alone(config, clip)
+    learner.optimizer = optimizer
     objective = objective_named("tripletclip")
     generator = torch.Generator().manual_seed(0)
     for step in range(config.steps):
@@ -157,7 +159,7 @@ def main() -> None:
             optimizer.step()
             clip.model.logit_scale.data.clamp_(0, MAX_LOG_SCALE)
         else:
-            train_step(config, objective, clip, batch, optimizer)
+            train_step(learner, batch)
         if (step + 1) % (config.steps // 4) == 0:
             with torch.no_grad():
                 if chosen.oracle:

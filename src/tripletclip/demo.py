@@ -4,7 +4,6 @@ Every stage leaves files behind and skips what is there, so an interrupted demo 
 """
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -13,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import active_children
+from multiprocessing.connection import wait as wait_for
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -263,19 +264,25 @@ def run_all(jobs: Sequence[Job], workers: int, tick: Callable[[Mapping[str, floa
                 future.result()
             tick({job.train.out.name: _share_done(job) for job in jobs})
     except BaseException as error:
-        # Running trainings save their state when they hear SIGTERM; those that wait never begin.
         children = active_children()
-        for child in children:
-            if child.is_alive() and child.pid:
-                os.kill(child.pid, signal.SIGTERM)
         pool.shutdown(wait=False, cancel_futures=True)
-        deadline = time.monotonic() + 20
-        for child in children:
-            child.join(max(0.0, deadline - time.monotonic()))
+        _stop(children, seconds=20)
         if isinstance(error, Interrupted):
             raise KeyboardInterrupt from error
         raise
     pool.shutdown()
+
+
+def _stop(children: Sequence[BaseProcess], seconds: float) -> None:
+    """End processes that train: on SIGTERM they save their state after the step, those that wait end at once.
+
+    Told again and again: a pool has handed out one run more than it has processes, and that one would begin now.
+    """
+    deadline = time.monotonic() + seconds
+    while any(child.is_alive() for child in children):
+        for child in children:
+            child.terminate() if time.monotonic() < deadline else child.kill()
+        wait_for([child.sentinel for child in children if child.is_alive()], timeout=0.5)
 
 
 def _is_done(job: Job) -> bool:

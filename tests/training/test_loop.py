@@ -15,8 +15,9 @@ from tripletclip.data.shards import Shards
 from tripletclip.errors import UserError
 from tripletclip.models import forward_flops, load_clip, new_clip, open_clip_config
 from tripletclip.objectives.losses import OBJECTIVES, objective_named
-from tripletclip.training.loop import StepReport, encode_batch
+from tripletclip.training.loop import StepReport
 from tripletclip.training.state import CONFIG_FILE, DONE_FILE, STATE_FILE
+from tripletclip.training.step import encode_batch
 
 PAIRS, IMAGES, TEXTS = 0, 1, 2
 SPENT_IN_10_STEPS = {
@@ -44,7 +45,7 @@ def test_each_half_keeps_its_place(name: str, data: Path) -> None:
     (batch,) = loader.batches(0, 1)
     calls: list[int] = []
     hook = clip.model.visual.register_forward_hook(lambda module, args, output: calls.append(len(output)))
-    features = encode_batch(config, objective, clip, batch)
+    features = encode_batch(config, clip, batch)
     hook.remove()
     assert calls == [size * objective.pattern.image_halves]
 

@@ -8,10 +8,9 @@ from tiny_runs import MODEL, WORDS, tiny
 
 from tripletclip.data.loader import Batch
 from tripletclip.models import new_clip
-from tripletclip.objectives.losses import objective_named
 from tripletclip.training.config import TrainConfig
-from tripletclip.training.loop import train_step
 from tripletclip.training.optim import learning_rate, make_optimizer
+from tripletclip.training.step import Learner, train_step
 
 
 def config(**changes: object) -> TrainConfig:
@@ -82,8 +81,7 @@ def test_the_scale_stays_between_1_and_100(start: float, bound: float) -> None:
     clip = new_clip(MODEL, WORDS, 0)
     with torch.no_grad():
         clip.model.logit_scale.fill_(start)
-    optimizer = make_optimizer(clip.model, settings)
-    values = train_step(settings, objective_named("tripletclip"), clip, made_batch(), optimizer)
+    values = train_step(Learner.alone(settings, clip), made_batch())
     assert clip.model.logit_scale.exp().item() == pytest.approx(bound, rel=1e-6)
     assert values["logit_scale"] == pytest.approx(bound, rel=1e-6)
 
@@ -93,8 +91,7 @@ def test_gradients_are_clipped_and_the_norm_before_is_logged() -> None:
     for clip_gradient in (1e9, 0.25):
         settings = config(clip_gradient=clip_gradient)
         clip = new_clip(MODEL, WORDS, 0)
-        optimizer = make_optimizer(clip.model, settings)
-        values = train_step(settings, objective_named("tripletclip"), clip, made_batch(), optimizer)
+        values = train_step(Learner.alone(settings, clip), made_batch())
         gradients = [p.grad for p in clip.model.parameters() if p.grad is not None]
         norms.append((values["gradient_norm"], torch.stack([grad.norm() for grad in gradients]).norm().item()))
     (logged, whole), (logged_again, clipped) = norms

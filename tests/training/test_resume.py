@@ -97,7 +97,7 @@ def test_after_a_signal(number: signal.Signals, whole: Path, data: Path, tmp_pat
     with pytest.raises(Interrupted, match=f"stopped after step 4 of 10; the state is in {config.out}"):
         run(config, watch=press_after(4, number))
     assert signal.getsignal(number) is before
-    assert torch.load(config.out / STATE_FILE, weights_only=True)["step"] == 4
+    assert torch.load(config.out / STATE_FILE, weights_only=True)["progress"]["step"] == 4
     assert not (config.out / DONE_FILE).exists()
     assert_same_run(run(config, resume=True), whole)
 
@@ -110,7 +110,7 @@ def test_a_signal_in_the_last_step_finishes_the_run(data: Path, tmp_path: Path) 
 def test_after_two_stops_and_with_other_writing_habits(whole: Path, stopped: TrainConfig) -> None:
     """How often files are written, and by how many workers, is no part of what a run is."""
     crashed(replace(stopped, save_every=1), 8, resume=True)
-    assert torch.load(stopped.out / STATE_FILE, weights_only=True)["step"] == 7
+    assert torch.load(stopped.out / STATE_FILE, weights_only=True)["progress"]["step"] == 7
     assert_same_run(run(replace(stopped, save_every=50, workers=1), resume=True), whole)
 
 

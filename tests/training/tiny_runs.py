@@ -16,6 +16,7 @@ from tripletclip.data.shards import write_shard
 from tripletclip.data.triplet import Triplet
 from tripletclip.models import ModelConfig
 from tripletclip.training.config import TrainConfig
+from tripletclip.training.log import SPEED
 from tripletclip.training.loop import train
 from tripletclip.training.state import METRICS_FILE
 
@@ -90,4 +91,4 @@ def run(config: TrainConfig, **options: Any) -> Path:
 def metrics(folder: Path) -> list[dict[str, float]]:
     """The logged lines without the speed, which no two runs share."""
     lines = [json.loads(line) for line in (folder / METRICS_FILE).read_text("utf8").splitlines()]
-    return [{name: value for name, value in line.items() if name != "pairs_per_second"} for line in lines]
+    return [{name: value for name, value in line.items() if name not in SPEED} for line in lines]

@@ -1,7 +1,4 @@
-"""The training loop: one concatenated forward per tower and step, metrics as JSON lines, resumable at every step.
-
-Shapes: B pairs, H halves, L tokens, D features.
-"""
+"""The training loop: batches in order, metrics as JSON lines, states on disk; resumable at every step."""
 
 import contextlib
 import json
@@ -9,34 +6,38 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO
-
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+from typing import Any
 
 from tripletclip.data.loader import Batch, Loader
 from tripletclip.data.shards import Shards
 from tripletclip.errors import UserError
 from tripletclip.files import write_atomic
-from tripletclip.models import Clip, forward_flops, image_features, load_clip, new_clip, save_clip, text_features
-from tripletclip.objectives.losses import Features, Objective, contrastive_losses, objective_named
+from tripletclip.models import Clip, forward_flops, load_clip, new_clip, save_clip
 from tripletclip.training.config import TrainConfig
-from tripletclip.training.optim import MAX_LOG_SCALE, learning_rate, make_optimizer
+from tripletclip.training.distributed import Ranks, all_ranks
+from tripletclip.training.log import Journal, Stopwatch, bound_by, peak_flops
+from tripletclip.training.optim import learning_rate, make_optimizer, set_learning_rate
+from tripletclip.training.retain import Keeper
 from tripletclip.training.state import (
     CONFIG_FILE,
     DONE_FILE,
     METRICS_FILE,
     STATE_FILE,
     Budget,
+    Parts,
     Progress,
     forget_later_metrics,
     load_state,
     refuse_other_run,
     save_state,
 )
+from tripletclip.training.step import Learner, batch_halves, batch_objective, train_step
+from tripletclip.training.tune import add_adapters, freeze, without_adapters
+
+BEST_FOLDER = "best"
+"""Where the best model so far lies, inside the folder of a run that has a judge."""
 
 
 class Interrupted(Exception):
@@ -45,12 +46,38 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class StepReport:
-    """What a step tells those who watch: its number from 1, the values that are logged, the clip and the budget."""
+    """What a step tells those who watch: its number from 1, the values that are logged, the clip and the budget.
+
+    ``note`` is a sentence at the end of each epoch: what bound it.
+    """
 
     step: int
     values: dict[str, float]
     clip: Clip
     budget: Budget
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What does not change while a run goes on."""
+
+    config: TrainConfig
+    learner: Learner
+    loader: Loader
+    progress: Progress
+    parts: Parts
+    adapters: Any | None
+    journal: Journal | None
+    watch: Callable[[StepReport], None]
+    judge: Callable[[Clip], float] | None
+    epoch_steps: int
+    watches: dict[str, Stopwatch]
+    peak: float | None
+
+    def plain_clip(self) -> Clip:
+        """The model as anyone loads it, adapters merged into its weights."""
+        return self.learner.clip if self.adapters is None else without_adapters(self.learner.clip, self.adapters)
 
 
 def train(
@@ -60,10 +87,13 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     watch: Callable[[StepReport], None] = lambda report: None,
+    judge: Callable[[Clip], float] | None = None,
 ) -> Path:
     """Train and return the folder of the run, which is then an open_clip ``local-dir``.
 
-    ``words`` are the vocabulary of a fresh model. ``watch`` is called after every step.
+    ``words`` are the vocabulary of a fresh model. ``watch`` is called after every step, on the first rank. ``judge``
+    gives a model a value whenever the state is saved; the model with the highest is kept in ``best/``. Under
+    ``torchrun`` every process calls this with the same arguments, and a step's pairs are shared among them.
 
     Raises:
         UserError: bad data or settings, a folder that holds another run, a loss that is not finite.
@@ -73,32 +103,85 @@ def train(
         refuse_other_run(config)
         if (config.out / DONE_FILE).exists():
             return config.out
-    objective = objective_named(config.objective)
+    with all_ranks(config.device) as ranks, _stop_signals() as stopped:
+        config = replace(config, device=str(ranks.device))
+        run = _prepared(config, ranks, words, watch, judge, resume=resume, overwrite=overwrite)
+        try:
+            _run_steps(run, stopped)
+        finally:
+            if run.journal is not None:
+                run.journal.close()
+        if ranks.is_first:
+            _finish(run)
+        ranks.wait()
+    return config.out
+
+
+def _prepared(
+    config: TrainConfig,
+    ranks: Ranks,
+    words: list[str],
+    watch: Callable[[StepReport], None],
+    judge: Callable[[Clip], float] | None,
+    *,
+    resume: bool,
+    overwrite: bool,
+) -> Run:
+    """Everything that a run needs, in the state that it goes on from. Checks come before any write."""
     clip = load_clip(config.init) if config.init else new_clip(config.model, words, config.seed)
-    loader = Loader(
-        Shards(config.data, keep=config.keep),
+    shards = Shards(config.data, keep=config.keep)
+    loader = _loader(config, shards, clip, ranks)
+    if ranks.is_first:
+        _prepare_folder(config, resume=resume, overwrite=overwrite)
+    ranks.wait()
+    clip.model.to(config.device).train()
+    if config.recompute:
+        clip.model.set_grad_checkpointing()
+    freeze(clip.model, config.tune)
+    adapters = add_adapters(clip, config.tune, config.seed) if config.tune.lora else None
+    keeper = Keeper(config, clip)
+    optimizer = make_optimizer(clip.model, config)
+    teacher = keeper.teacher.model if keeper.teacher else None
+    parts = Parts(model=clip.model, optimizer=optimizer, teacher=teacher)
+    progress = load_state(config, parts) if (config.out / STATE_FILE).exists() else Progress()
+    ranks.wait()
+    if ranks.is_first:
+        forget_later_metrics(config.out / METRICS_FILE, progress.step)
+    learner = Learner(config=config, clip=clip, optimizer=optimizer, ranks=ranks, keeper=keeper)
+    learner.usual_norm, learner.skipped = progress.usual_norm, progress.skipped
+    return Run(
+        config=config,
+        learner=learner,
+        loader=loader,
+        progress=progress,
+        parts=parts,
+        adapters=adapters,
+        journal=Journal(config) if ranks.is_first else None,
+        watch=watch,
+        judge=judge,
+        epoch_steps=max(1, len(shards) // config.pairs_per_step),
+        watches={"log": Stopwatch(), "epoch": Stopwatch()},
+        peak=peak_flops(ranks.device, config.precision) if ranks.is_first else None,
+    )
+
+
+def _loader(config: TrainConfig, shards: Shards, clip: Clip, ranks: Ranks) -> Loader:
+    if config.pairs_per_step % ranks.size:
+        raise UserError(
+            f"a step has {config.pairs_per_step} pairs, which {ranks.size} processes cannot share evenly; "
+            f"choose passes_per_step such that its pairs are a multiple of {ranks.size}"
+        )
+    return Loader(
+        shards,
         tokenize=clip.tokenizer,
         image_size=clip.image_size,
-        batch_size=config.pairs_per_step,
+        batch_size=config.pairs_per_step // ranks.size,
         seed=config.seed,
-        roles=objective.roles,
+        roles=config.goal.roles,
         workers=config.workers,
+        rank=ranks.rank,
+        world_size=ranks.size,
     )
-    _prepare_folder(config, resume=resume, overwrite=overwrite)
-    clip.model.to(config.device).train()
-    optimizer = make_optimizer(clip.model, config)
-    progress = Progress()
-    if (config.out / STATE_FILE).exists():
-        progress = load_state(config, clip.model, optimizer)
-    forget_later_metrics(config.out / METRICS_FILE, progress.step)
-    with open(config.out / METRICS_FILE, "a", encoding="utf8") as metrics, _stop_signals() as stopped:
-        _run_steps(config, objective, clip, loader, optimizer, progress, metrics, stopped, watch)
-    save_clip(clip, config.out)
-    write_atomic(
-        config.out / DONE_FILE, json.dumps({"budget": asdict(progress.budget), "bad_images": loader.bad}).encode()
-    )
-    (config.out / STATE_FILE).unlink(missing_ok=True)
-    return config.out
 
 
 def _prepare_folder(config: TrainConfig, *, resume: bool, overwrite: bool) -> None:
@@ -111,97 +194,98 @@ def _prepare_folder(config: TrainConfig, *, resume: bool, overwrite: bool) -> No
     write_atomic(config.out / CONFIG_FILE, json.dumps(asdict(config), default=str, indent=1).encode())
 
 
-def _run_steps(
-    config: TrainConfig,
-    objective: Objective,
-    clip: Clip,
-    loader: Loader,
-    optimizer: torch.optim.Optimizer,
-    progress: Progress,
-    metrics: IO[str],
-    stopped: list[int],
-    watch: Callable[[StepReport], None],
-) -> None:
-    since, pairs_since = time.perf_counter(), 0
-    for batch in loader.batches(progress.step, config.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, progress.step)
-        values = train_step(config, objective, clip, batch, optimizer)
+def _run_steps(run: Run, stopped: list[int]) -> None:
+    config, progress, ranks = run.config, run.progress, run.learner.ranks
+    for batch in _timed(run, run.loader.batches(progress.step, config.steps)):
+        set_learning_rate(run.learner.optimizer, learning_rate(config, progress.step))
+        values = train_step(run.learner, batch)
         progress.step += 1
-        _spend(progress.budget, objective, clip, batch)
-        pairs_since += len(batch.keys)
+        _spend(run, batch)
         last = progress.step == config.steps
-        if progress.step % config.log_every == 0 or last:
-            now = time.perf_counter()
-            speed = {"pairs_per_second": pairs_since / (now - since)}
-            rate = {"learning_rate": learning_rate(config, progress.step - 1)}
-            metrics.write(json.dumps({"step": progress.step, **values, **rate, **speed}) + "\n")
-            metrics.flush()
-            since, pairs_since = now, 0
-        watch(StepReport(step=progress.step, values=values, clip=clip, budget=progress.budget))
-        if progress.step % config.save_every == 0 or stopped or last:
-            save_state(config, clip.model, optimizer, progress)
-        if stopped and not last:
+        note = _log(run, values, last=last)
+        if ranks.is_first:
+            clip = run.learner.clip
+            run.watch(StepReport(step=progress.step, values=values, clip=clip, budget=progress.budget, note=note))
+        # One rank's signal stops all, after the same step.
+        stop = bool(ranks.worst([float(bool(stopped))])[0])
+        if progress.step % config.save_every == 0 or stop or last:
+            _save(run, judged=not stop or last)
+        if stop and not last:
             raise Interrupted(f"stopped after step {progress.step} of {config.steps}; the state is in {config.out}")
 
 
-def train_step(
-    config: TrainConfig, objective: Objective, clip: Clip, batch: Batch, optimizer: torch.optim.Optimizer
-) -> dict[str, float]:
-    """One optimizer step; returns ``loss``, its terms, the report and the gradient norm as numbers."""
-    features = encode_batch(config, objective, clip, batch)
-    losses, report = contrastive_losses(objective, features, clip.model.logit_scale.exp(), chunk=config.chunk)
-    loss = torch.stack(list(losses.values())).sum()
-    if not torch.isfinite(loss):
-        terms = ", ".join(f"{name} {value.item()}" for name, value in losses.items())
-        keys = ", ".join(batch.keys[:3])
-        raise UserError(f"the loss is not finite ({terms}) at keys {keys} ...; lower learning_rate")
-    optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
-    norm = torch.nn.utils.clip_grad_norm_(clip.model.parameters(), config.clip_gradient)
-    optimizer.step()
-    with torch.no_grad():
-        clip.model.logit_scale.clamp_(0, MAX_LOG_SCALE)
-    named = {"loss": loss, **losses, **report, "gradient_norm": norm, "logit_scale": clip.model.logit_scale.exp()}
-    return {name: value.item() for name, value in named.items()}
+def _timed(run: Run, batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The batches; what they are waited for is counted as time for data."""
+    while True:
+        start = time.perf_counter()
+        batch = next(batches, None)
+        for stopwatch in run.watches.values():
+            stopwatch.data += time.perf_counter() - start
+        if batch is None:
+            return
+        yield batch
 
 
-def encode_batch(config: TrainConfig, objective: Objective, clip: Clip, batch: Batch) -> Features:
-    """Features of a batch: the halves that the objective needs go through each tower together, once."""
-    images, texts = _halves(objective, batch)
-    autocast = torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.precision == "bf16")
-    with autocast:
-        pixels = clip.pixels(torch.cat(images), config.device)
-        image_rows = image_features(clip.model, pixels)
-        text_rows = text_features(clip.model, torch.cat(texts).to(config.device), texts[0].shape[1])
-    n = len(batch.keys)
-    return Features(
-        images=torch.split(F.normalize(image_rows.float(), dim=-1), n),
-        texts=torch.split(F.normalize(text_rows.float(), dim=-1), n),
-    )
+def _log(run: Run, values: dict[str, float], *, last: bool) -> str:
+    """Write the line that is due, and return the sentence at the end of an epoch."""
+    if run.journal is None:
+        return ""
+    config, step = run.config, run.progress.step
+    if step % config.log_every == 0 or last:
+        rate = {"learning_rate": learning_rate(config, step - 1)}
+        skipped = {"skipped": float(run.learner.skipped)} if config.skip_spikes else {}
+        run.journal.write(step, {**values, **rate, **skipped, **run.watches["log"].read(run.peak)})
+    if step % run.epoch_steps and not last:
+        return ""
+    return f"epoch {step / run.epoch_steps:.3g}, {bound_by(run.watches['epoch'].read(None))}"
 
 
-def _halves(objective: Objective, batch: Batch) -> tuple[list[Tensor], list[Tensor]]:
-    images, texts = [batch.image], [batch.text]
-    if objective.pattern.image_halves == 2:
-        assert batch.neg_image is not None
-        images.append(batch.neg_image)
-    if objective.pattern.text_halves == 2:
-        assert batch.neg_text is not None
-        texts.append(batch.neg_text)
-    return images, texts
+def _save(run: Run, *, judged: bool) -> None:
+    """The state, by the first rank; before it the best model, so that a state never knows a best that is not there."""
+    if not run.learner.ranks.is_first:
+        return
+    progress = run.progress
+    progress.usual_norm, progress.skipped = run.learner.usual_norm, run.learner.skipped
+    if run.judge is not None and judged:
+        clip = run.plain_clip()
+        value = run.judge(clip)
+        if progress.best is None or value > progress.best:
+            progress.best, progress.best_step = value, progress.step
+            save_clip(clip, run.config.out / BEST_FOLDER)
+    save_state(run.config, run.parts, progress)
 
 
-def _spend(budget: Budget, objective: Objective, clip: Clip, batch: Batch) -> None:
-    images, texts = _halves(objective, batch)
-    count_images, count_texts = sum(map(len, images)), sum(map(len, texts))
-    image_flops, text_flops = forward_flops(clip.cfg, texts[0].shape[1])
+def _finish(run: Run) -> None:
+    """The model, then the marker that the run is done, then the states go."""
+    out, progress = run.config.out, run.progress
+    save_clip(run.plain_clip(), out)
+    best = {} if progress.best is None else {"best": progress.best, "best_step": progress.best_step}
+    skipped = {"skipped_steps": progress.skipped} if progress.skipped else {}
+    done = {"budget": asdict(progress.budget), "bad_images": run.loader.bad, **best, **skipped}
+    write_atomic(out / DONE_FILE, json.dumps(done).encode())
+    for path in out.glob("state*.pt"):
+        path.unlink()
+
+
+def _spend(run: Run, batch: Batch) -> None:
+    """Count what a step cost, on all ranks together."""
+    size = run.learner.ranks.size
+    images, texts = batch_halves(batch_objective(run.config, batch), batch)
+    count_images, count_texts = size * sum(map(len, images)), size * sum(map(len, texts))
+    image_flops, text_flops = forward_flops(run.learner.clip.cfg, texts[0].shape[1])
+    flops = 3 * (count_images * image_flops + count_texts * text_flops)
+    budget = run.progress.budget
     budget.steps += 1
-    budget.pairs += len(batch.keys)
+    budget.pairs += size * len(batch.keys)
     budget.images += count_images
     budget.texts += count_texts
     budget.tokens += count_texts * texts[0].shape[1]
-    budget.flops += 3 * (count_images * image_flops + count_texts * text_flops)
+    budget.flops += flops
+    for stopwatch in run.watches.values():
+        stopwatch.pairs += size * len(batch.keys)
+        stopwatch.flops += flops / size
+        stopwatch.ranks += run.learner.ranks_seconds
+    run.learner.ranks_seconds = 0.0
 
 
 @contextlib.contextmanager

@@ -16,7 +16,8 @@ from tripletclip.files import write_atomic
 from tripletclip.training.config import TrainConfig
 
 STATE_FILE, METRICS_FILE, CONFIG_FILE, DONE_FILE = "state.pt", "metrics.jsonl", "train.json", "done.json"
-STATE_VERSION = 1
+OLD_STATE = "state-{}.pt"
+STATE_VERSION = 2
 
 
 @dataclass(kw_only=True)
@@ -33,32 +34,53 @@ class Budget:
 
 @dataclass(kw_only=True)
 class Progress:
-    """The position of a run: the number of finished steps is all that the loader needs."""
+    """The position of a run: the number of finished steps is all that the loader needs.
+
+    ``best`` is the highest value that the run's judge gave so far, ``best_step`` the step that got it.
+    """
 
     step: int = 0
     budget: Budget = field(default_factory=Budget)
+    best: float | None = None
+    best_step: int = 0
+    skipped: int = 0
+    usual_norm: float | None = None
 
 
-def save_state(config: TrainConfig, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-    """Write the state atomically: the old one stays whole until the new one is."""
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a state is made of beside the progress: everything with a ``state_dict``, by name."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    teacher: nn.Module | None = None
+
+
+def save_state(config: TrainConfig, parts: Parts, progress: Progress) -> None:
+    """Write the state atomically: the old one stays whole until the new one is, and longer as ``keep_last`` says."""
     buffer = io.BytesIO()
     torch.save(
         {
             "version": STATE_VERSION,
             "identity": json.dumps(config.identity(), sort_keys=True),
-            "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
+            "model": parts.model.state_dict(),
+            "optimizer": parts.optimizer.state_dict(),
+            "teacher": {} if parts.teacher is None else parts.teacher.state_dict(),
             "random": torch.get_rng_state(),
-            "step": progress.step,
-            "budget": asdict(progress.budget),
+            "progress": asdict(progress),
         },
         buffer,
     )
-    write_atomic(config.out / STATE_FILE, buffer.getvalue())
+    newest = config.out / STATE_FILE
+    if config.keep_last > 1:
+        write_atomic(config.out / OLD_STATE.format(progress.step), buffer.getvalue())
+        for old in sorted(config.out.glob(OLD_STATE.format("*")))[: -config.keep_last]:
+            old.unlink()
+    write_atomic(newest, buffer.getvalue())
 
 
-def load_state(config: TrainConfig, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-    """Put the saved state into ``model`` and ``optimizer``; refuse one that is torn or of another run."""
+def load_state(config: TrainConfig, parts: Parts) -> Progress:
+    """Put the saved state into ``parts``; refuse one that is torn, of another run or of another architecture."""
     path = config.out / STATE_FILE
     try:
         state: dict[str, Any] = torch.load(path, map_location=config.device, weights_only=True)
@@ -70,10 +92,17 @@ def load_state(config: TrainConfig, model: nn.Module, optimizer: torch.optim.Opt
     if version != STATE_VERSION:
         raise UserError(f"{path} has state version {version}; this release reads version {STATE_VERSION}")
     _check_same_run(path, identity, json.loads(json.dumps(config.identity())))
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
+    try:
+        parts.model.load_state_dict(state["model"])
+        parts.optimizer.load_state_dict(state["optimizer"])
+        if parts.teacher is not None:
+            parts.teacher.load_state_dict(state["teacher"])
+        progress = Progress(**state["progress"] | {"budget": Budget(**state["progress"]["budget"])})
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        fault = str(error).splitlines()[0]
+        raise UserError(f"{path} is the state of another model ({fault}); start again with --overwrite") from error
     torch.set_rng_state(state["random"].cpu())
-    return Progress(step=state["step"], budget=Budget(**state["budget"]))
+    return progress
 
 
 def refuse_other_run(config: TrainConfig) -> None:

@@ -1,0 +1,68 @@
+"""Settings of a run that stand for one idea each. Nothing heavy is imported here: --help shows them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tripletclip.errors import UserError
+
+Blocks = int | Literal["all"]
+"""Transformer blocks counted from the input, or the whole tower."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tune:
+    """How much of the model moves, and how fast which part. The default: everything, alike."""
+
+    freeze_image: Blocks = 0
+    """Blocks of the image tower that stay as they are, with what lies before them; `all`: the tower (LiT, Table 8)."""
+    freeze_text: Blocks = 0
+    """The same of the text tower."""
+    lora_image: int = 0
+    """Rank of low-rank adapters in the image tower, whose own weights then stay; 0: none. Needs the extra hf."""
+    lora_text: int = 0
+    """The same in the text tower."""
+    lora_alpha: int = 16
+    """The adapters' output is multiplied by lora_alpha / rank."""
+    layer_decay: float = 1.0
+    """Factor on the learning rate from a block to the one before it; 1: all blocks learn alike."""
+    decay_everything: bool = False
+    """Weight decay on norms, biases and logit_scale too, as in the paper. Deviation: off by default."""
+
+    def __post_init__(self) -> None:
+        for tower in ("image", "text"):
+            frozen, rank = vars(self)[f"freeze_{tower}"], vars(self)[f"lora_{tower}"]
+            if frozen != "all" and frozen < 0:
+                raise UserError(f"freeze_{tower} is {frozen}; give a number of blocks, or all")
+            if rank < 0:
+                raise UserError(f"lora_{tower} is {rank}; give a rank, or 0 for no adapters")
+            if rank and frozen:
+                raise UserError(f"lora_{tower} and freeze_{tower} exclude each other: adapters freeze the tower's own")
+        if not 0 < self.layer_decay <= 1:
+            raise UserError(f"layer_decay is {self.layer_decay}; give a factor above 0 and at most 1")
+        if self.lora_alpha <= 0:
+            raise UserError(f"lora_alpha is {self.lora_alpha}; give a positive number")
+
+    @property
+    def lora(self) -> bool:
+        """Whether any tower has adapters."""
+        return bool(self.lora_image or self.lora_text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retain:
+    """Keeping what the model knew at the start. The default: nothing is done."""
+
+    distill: float = 0.0
+    """Weight of 2 - cos(image, teacher's) - cos(text, teacher's), the mean over positive pairs; the teacher is a moving
+    average of the model itself."""
+    momentum: float = 0.999
+    """Share of the teacher that stays at each step; 1: the teacher is the model at the start."""
+    l2: float = 0.0
+    """Weight of the squared distance of all trained weights from where they started."""
+
+    def __post_init__(self) -> None:
+        for name in ("distill", "l2"):
+            if vars(self)[name] < 0:
+                raise UserError(f"{name} is {vars(self)[name]}; give 0 or more")
+        if not 0 <= self.momentum <= 1:
+            raise UserError(f"momentum is {self.momentum}; give a share between 0 and 1")

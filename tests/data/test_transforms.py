@@ -5,6 +5,8 @@ import struct
 import time
 import zlib
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +14,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_shards import encoded
+from open_clip import image_transform
 from PIL import Image
-from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
+from PIL.JpegImagePlugin import JpegImageFile
+from torchvision.transforms import CenterCrop, Compose, InterpolationMode, RandomResizedCrop, Resize
+from torchvision.transforms.functional import resized_crop
 
 from tripletclip.data import transforms
-from tripletclip.data.transforms import ImageError, decode_image
+from tripletclip.data.geometry import random_box
+from tripletclip.data.transforms import ImageError, TransformConfig, decode_image
+from tripletclip.errors import UserError
 
 PHOTOS = sorted((Path(__file__).parents[3] / "shared" / "data" / "photos_60").glob("*.JPEG"))
 
@@ -173,3 +180,129 @@ def test_broken_bytes_give_an_image_or_an_image_error(kind: str, changes: list[t
     except ImageError as error:
         sound = error.reason != ""
     assert sound
+
+
+# ---- other ways to a square ----------------------------------------------------------------------------------------
+
+SIZES = [(40, 40), (97, 60), (60, 97), (31, 200), (16, 17), (5, 9), (16, 16), (20, 60)]
+
+
+def theirs(data: bytes, size: int, **settings: str) -> torch.Tensor:
+    """open_clip's own evaluation pipeline, its normalisation undone."""
+    transform = image_transform(size, is_train=False, mean=(0, 0, 0), std=(1, 1, 1), **settings)
+    return (transform(Image.open(io.BytesIO(data)).convert("RGB")) * 255).round().to(torch.uint8)
+
+
+@pytest.mark.parametrize("resize", ["exact", "fast"])
+@pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("size", SIZES)
+def test_every_mode_gives_open_clips_pixels(resize: str, mode: str, interpolation: str, size: tuple[int, int]) -> None:
+    config = TransformConfig(resize=resize, resize_mode=mode, interpolation=interpolation)
+    for kind in ("JPEG", "PNG"):
+        data = encoded(1, size, kind)
+        ours = decode_image(data, 16, config)
+        assert ours.dtype == torch.uint8 and ours.shape == (3, 16, 16)
+        difference = (ours.int() - theirs(data, 16, resize_mode=mode, interpolation=interpolation).int()).abs()
+        # torch's bicubic weights are 16 bits wide: on noise, the worst of pictures, a value in a hundred is 2 or 3 off.
+        assert difference.max() <= (3 if resize == "fast" and interpolation == "bicubic" else 1)
+        assert (difference > 1).float().mean() < 0.01
+
+
+def test_longest_fills_with_the_colour() -> None:
+    data = saved(Image.new("RGB", (40, 20), "black"))
+    pixels = decode_image(data, 16, TransformConfig(resize_mode="longest", fill_color=200))
+    assert pixels[0, :, 0].tolist() == [200] * 4 + [0] * 8 + [200] * 4
+
+
+@pytest.mark.skipif(not PHOTOS, reason="needs shared/data/photos_60")
+def test_fast_photos_equal_open_clip() -> None:
+    for path in PHOTOS[:12]:
+        data = path.read_bytes()
+        fast = decode_image(data, 96, TransformConfig(resize="fast"))
+        difference = (fast.int() - reference(data, 96).int()).abs()
+        assert difference.max() <= 2 and difference.float().mean() < 0.02, path.name
+
+
+@pytest.mark.parametrize("resize", ["exact", "fast"])
+@pytest.mark.parametrize("size", [(64, 48), (48, 64), (30, 90)])
+def test_a_random_crop_is_a_part_resized(resize: str, size: tuple[int, int]) -> None:
+    """torchvision cuts and resizes the box that the draw gives; the box itself is tested below."""
+    data = encoded(2, size, "PNG")
+    config = TransformConfig(resize=resize, crop="random", scale=(0.3, 0.9))
+    for draw in range(8):
+        left, top, across, down = random_box(*size, config, Random(draw))
+        picture = Image.open(io.BytesIO(data))
+        expected = resized_crop(picture, top, left, down, across, [16, 16], InterpolationMode.BICUBIC)
+        assert (decode_image(data, 16, config, draw).int() - pixels_of(expected).int()).abs().max() <= 1
+    assert len({decode_image(data, 16, config, draw).numpy().tobytes() for draw in range(8)}) >= 7
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 400), st.integers(1, 400), st.integers(0, 2**64 - 1))
+def test_random_boxes_lie_inside(width: int, height: int, draw: int) -> None:
+    left, top, across, down = random_box(width, height, TransformConfig(), Random(draw))
+    assert 0 <= left <= left + across <= width and 0 <= top <= top + down <= height and across > 0 and down > 0
+
+
+def test_random_boxes_have_torchvisions_distribution() -> None:
+    """Mean and spread of each number of 4,000 boxes, within four standard errors of torchvision's own."""
+    config = TransformConfig(scale=(0.4, 1.0))
+    ours = torch.tensor([random_box(200, 150, config, Random(draw)) for draw in range(4000)]).float()
+    torch.manual_seed(0)
+    blank = torch.zeros(3, 150, 200)
+    drawn = [RandomResizedCrop.get_params(blank, [0.4, 1.0], [3 / 4, 4 / 3]) for _ in range(4000)]
+    others = torch.tensor([(left, top, across, down) for top, left, down, across in drawn]).float()
+    errors = (2 * others.var(0) / 4000).sqrt()
+    assert ((ours.mean(0) - others.mean(0)).abs() < 4 * errors).all()
+    assert ((ours.std(0) - others.std(0)).abs() < 4 * errors).all()
+
+
+def smooth(width: int, height: int) -> Image.Image:
+    """Slow waves, which no filter changes much."""
+    x, y = np.meshgrid(np.linspace(0, 9, width), np.linspace(0, 7, height))
+    waves = np.stack([np.sin(x), np.cos(y), np.sin(x + y)], axis=2)
+    return Image.fromarray((127 + 100 * waves).astype(np.uint8))
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 5, 9])
+def test_draft_is_near_and_never_magnifies(factor: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decoder halves while the shorter side stays at least as large as the square."""
+    seen: list[tuple[int, int]] = []
+    load = JpegImageFile.load
+
+    def noting(image: JpegImageFile) -> object:
+        seen.append(image.size)
+        return load(image)
+
+    data = saved(smooth(40 * factor, 32 * factor), "JPEG", quality=95)
+    monkeypatch.setattr(JpegImageFile, "load", noting)
+    ours = decode_image(data, 32, TransformConfig(resize="draft"))
+    halvings = {1: None, 2: 2, 3: 2, 5: 4, 9: 8}[factor]
+    assert seen[:1] == ([] if halvings is None else [(-(-40 * factor // halvings), -(-32 * factor // halvings))])
+    assert (ours.int() - reference(data, 32).int()).abs().max() <= 8
+
+
+def test_draft_finds_the_same_faults() -> None:
+    whole = saved(smooth(100, 100), "JPEG")
+    for data, reason in ((whole[: len(whole) // 2], "truncated"), (b"", "empty"), (b"<html>", "not an image")):
+        with pytest.raises(ImageError, match=reason):
+            decode_image(data, 16, TransformConfig(resize="draft"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"resize": "fats"}, "unknown resize 'fats'; did you mean 'fast'"),
+        ({"crop": "center"}, "unknown crop 'center'; did you mean 'centre'"),
+        ({"resize_mode": "shorter"}, "did you mean 'shortest'"),
+        ({"interpolation": "nearest"}, "unknown interpolation 'nearest'"),
+        ({"scale": (0.9, 1.1)}, r"scale is \(0.9, 1.1\)"),
+        ({"scale": (0.0, 1.0)}, "scale is"),
+        ({"ratio": (2.0, 1.0)}, "ratio is"),
+        ({"fill_color": 256}, "fill_color is 256"),
+    ],
+)
+def test_nonsense_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        TransformConfig(**settings)

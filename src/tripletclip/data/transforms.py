@@ -16,7 +16,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 
-from tripletclip.data.geometry import TransformConfig, fit, fit_bytes
+from tripletclip.data.geometry import TransformConfig as TransformConfig
+from tripletclip.data.geometry import fit, fit_bytes
 
 MAX_PIXELS = 2**26
 """67 million: a large camera's picture, 200 MB decoded. More is refused from the header alone."""

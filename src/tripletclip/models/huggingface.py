@@ -26,7 +26,7 @@ BICUBIC, BILINEAR = 3, 2
 """Pillow's numbers of the filters, as ``resample`` has them."""
 
 _ACTIVATIONS = {"quick_gelu": True, "gelu": False}
-_DEFAULTS = {
+_DEFAULTS: dict[str, dict[str, Any]] = {
     "vision_config": {
         "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12,
         "image_size": 224, "patch_size": 32, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5, "num_channels": 3,

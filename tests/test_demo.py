@@ -208,7 +208,7 @@ import sys
 from tripletclip.recipes import embedded
 sys.path.insert(0, {tests!r})
 from test_demo import TINY, replace
-embedded.BUDGETS["tiny"] = lambda: replace(TINY, start_steps=1_000_000)
+embedded.BUDGETS["tiny"] = lambda: replace(TINY, start_steps=0, steps=1_000_000)
 from tripletclip.cli import main
 main(["demo", "--budget", "tiny", "--jobs", "1", "--out", {out!r}])
 """
@@ -222,7 +222,7 @@ def test_ctrl_c_leaves_resumable_state_and_no_traceback(tmp_path: Path) -> None:
         [sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     try:
-        metrics, deadline = out / "runs" / "start-seed0" / "metrics.jsonl", time.monotonic() + 100
+        metrics, deadline = out / "runs" / "clip-seed0" / "metrics.jsonl", time.monotonic() + 100
         while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
             assert process.poll() is None
             time.sleep(0.1)
@@ -230,7 +230,8 @@ def test_ctrl_c_leaves_resumable_state_and_no_traceback(tmp_path: Path) -> None:
         said = process.communicate(timeout=30)[1]
         assert process.returncode == 130
         assert "Traceback" not in said and "interrupted; the same command goes on" in said
-        assert (out / "runs" / "start-seed0" / "state.pt").exists()
+        assert (out / "runs" / "clip-seed0" / "state.pt").exists()
+        assert [path.name for path in (out / "runs").iterdir()] == ["clip-seed0"]  # the next one does not begin
         assert not list(out.rglob("*.tmp")) and not list(out.rglob(".*"))
         assert eventually(lambda: not group_lives(process.pid))
     finally:

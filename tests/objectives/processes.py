@@ -88,22 +88,27 @@ def label(name: str, captions: int, hard: HardNegatives, split: tuple[int, ...],
     return f"{name} captions={captions} hard={not hard.is_papers} split={split} chunk={chunk}"
 
 
-def work(rank: int, world: int, folder: Path) -> None:
-    """One process: joins the others over loopback, runs all cases, writes ``RANK.pt``."""
+def work(rank: int, folder: Path) -> None:
+    """One of three processes on loopback: all cases with the three of them, and with the last two as their own group.
+
+    In the latter a process's rank in the group is not its rank in the world. Writes ``PROCESSES-RANK.pt``.
+    """
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world)
-    group = dist.group.WORLD
-    assert group is not None
-    results: dict[str, Result] = {}
-    for split in SPLITS[world]:
-        rows = slice(sum(split[:rank]), sum(split[: rank + 1]))
-        for name, captions, hard in cases():
-            objective = objective_named(name, neg_captions=captions)
-            for chunk in CHUNKS:
-                results[label(name, captions, hard, split, chunk)] = step(objective, hard, rows, chunk, group)
-    refused = refusals(rank, group)
-    torch.save({"results": results, "refused": refused}, folder / f"{rank}.pt")
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=3)
+    pair = dist.new_group([1, 2])
+    for group in (dist.group.WORLD, pair):
+        if group is None or dist.get_rank(group) < 0:
+            continue
+        size, place = dist.get_world_size(group), dist.get_rank(group)
+        results: dict[str, Result] = {}
+        for split in SPLITS[size]:
+            rows = slice(sum(split[:place]), sum(split[: place + 1]))
+            for name, captions, hard in cases():
+                objective = objective_named(name, neg_captions=captions)
+                for chunk in CHUNKS:
+                    results[label(name, captions, hard, split, chunk)] = step(objective, hard, rows, chunk, group)
+        torch.save({"results": results, "refused": refusals(place, group)}, folder / f"{size}-{place}.pt")
     dist.destroy_process_group()
 
 

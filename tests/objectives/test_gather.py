@@ -1,6 +1,6 @@
 """Two and three gloo processes equal one process: the average of losses, report and gradients, in fp64.
 
-One spawn a number of processes runs every case (processes.py); the tests read what the ranks wrote.
+One spawn of three runs every case (processes.py), two of them again as a group; the tests read what they wrote.
 """
 
 import time
@@ -17,24 +17,26 @@ from tripletclip.objectives.losses import HardNegatives, objective_named
 LIMIT_SECONDS = 120
 
 
-def spawned(world: int, folder: Path) -> list[dict[str, Any]]:
-    """What each rank wrote; a process that fails or hangs ends all of them."""
-    context = spawn(work, args=(world, folder), nprocs=world, join=False)  # type: ignore[no-untyped-call]
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where three processes have written their results; one that fails or hangs ends all of them."""
+    folder = tmp_path_factory.mktemp("ranks")
+    context = spawn(work, args=(folder,), nprocs=3, join=False)  # type: ignore[no-untyped-call]
     assert context is not None
     deadline = time.monotonic() + LIMIT_SECONDS
     try:
         while not context.join(timeout=1):
-            assert time.monotonic() < deadline, f"{world} processes are not done after {LIMIT_SECONDS} s"
+            assert time.monotonic() < deadline, f"the processes are not done after {LIMIT_SECONDS} s"
     finally:
         for process in context.processes:
             process.kill()
             process.join()
-    return [torch.load(folder / f"{rank}.pt") for rank in range(world)]
+    return folder
 
 
 @pytest.fixture(scope="module", params=sorted(SPLITS))
-def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    return spawned(request.param, tmp_path_factory.mktemp("ranks"))
+def ranks(request: pytest.FixtureRequest, folder: Path) -> list[dict[str, Any]]:
+    return [torch.load(folder / f"{request.param}-{place}.pt") for place in range(request.param)]
 
 
 def one_process(name: str, captions: int, hard: HardNegatives) -> Result:

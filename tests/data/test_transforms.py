@@ -184,7 +184,13 @@ def test_broken_bytes_give_an_image_or_an_image_error(kind: str, changes: list[t
 
 # ---- other ways to a square ----------------------------------------------------------------------------------------
 
-SIZES = [(40, 40), (97, 60), (60, 97), (31, 200), (16, 17), (5, 9), (16, 16), (20, 60)]
+SIZES = [(40, 40), (97, 60), (60, 97), (31, 200), (16, 17), (5, 9), (16, 16), (20, 61), (4, 60)]
+
+
+def soft_noise(width: int, height: int) -> Image.Image:
+    """Noise of half contrast. At full contrast a bicubic filter leaves 0 to 255 after its first direction and is cut
+    there; which direction comes first differs between libraries, and then single values differ by more."""
+    return Image.fromarray(np.random.default_rng(1).integers(64, 192, (height, width, 3), dtype=np.uint8))
 
 
 def theirs(data: bytes, size: int, **settings: str) -> torch.Tensor:
@@ -200,13 +206,11 @@ def theirs(data: bytes, size: int, **settings: str) -> torch.Tensor:
 def test_every_mode_gives_open_clips_pixels(resize: str, mode: str, interpolation: str, size: tuple[int, int]) -> None:
     config = TransformConfig(resize=resize, resize_mode=mode, interpolation=interpolation)
     for kind in ("JPEG", "PNG"):
-        data = encoded(1, size, kind)
+        data = saved(soft_noise(*size), kind)
         ours = decode_image(data, 16, config)
         assert ours.dtype == torch.uint8 and ours.shape == (3, 16, 16)
-        difference = (ours.int() - theirs(data, 16, resize_mode=mode, interpolation=interpolation).int()).abs()
-        # torch's bicubic weights are 16 bits wide: on noise, the worst of pictures, a value in a hundred is 2 or 3 off.
-        assert difference.max() <= (3 if resize == "fast" and interpolation == "bicubic" else 1)
-        assert (difference > 1).float().mean() < 0.01
+        expected = theirs(data, 16, resize_mode=mode, interpolation=interpolation)
+        assert (ours.int() - expected.int()).abs().max() <= 1
 
 
 def test_longest_fills_with_the_colour() -> None:

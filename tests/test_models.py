@@ -245,11 +245,21 @@ def test_the_hash_names_the_weights(clip: Clip, folder: Path, tmp_path: Path) ->
     assert weights_hash(tmp_path / "other") != weights_hash(folder)
 
 
-def test_only_word_tokenizers_can_be_saved(clip: Clip, tmp_path: Path) -> None:
-    foreign = Clip(model=clip.model, cfg=clip.cfg, tokenizer=open_clip.SimpleTokenizer())
-    with pytest.raises(UserError, match="a SimpleTokenizer cannot be saved"):
-        save_clip(foreign, tmp_path / "model")
-    assert not (tmp_path / "model").exists()
+def test_a_tokenizer_that_would_not_come_back_is_refused(clip: Clip, tmp_path: Path) -> None:
+    class Other:
+        context_length = 12
+
+        def __call__(self, texts: str | list[str], context_length: int | None = None) -> Tensor:
+            return torch.zeros(1, 12, dtype=torch.int64)
+
+    for tokenizer, message in (
+        (open_clip.SimpleTokenizer(), "CLIP's tokenizer cannot be saved with a model of 10 words"),
+        (Other(), "a Other cannot be saved"),
+    ):
+        foreign = Clip(model=clip.model, cfg=clip.cfg, tokenizer=tokenizer)
+        with pytest.raises(UserError, match=message):
+            save_clip(foreign, tmp_path / "model")
+        assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize("name", [CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE])

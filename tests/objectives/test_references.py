@@ -6,7 +6,8 @@ from running import assert_equal, gradients, losses_of
 from slow_references import HALVES, SIGMOID, Drawn, Knobs, drawn, drawn_for, slow_losses
 from torch import Tensor
 
-from tripletclip.objectives.losses import ALL_OBJECTIVES, HardNegatives, objective_named
+from tripletclip.objectives.losses import ALL_OBJECTIVES, HardNegatives, Objective, objective_named
+from tripletclip.objectives.pattern import Pattern
 
 SET = Knobs(weight=1.7, margin=0.15, temperature=1.3, pair_weight=0.6)
 """All settings at once: each is felt, since each changes every reference that it applies to."""
@@ -51,6 +52,16 @@ def test_any_number_of_negative_captions(captions: int, chunk: int | None) -> No
     for settings in (Knobs(), knobs):
         mine = losses_of(objective, batch, chunk=chunk, hard=hard_of(settings))
         assert_equal(mine, slow_losses("negclip", batch, settings), batch, 1e-10)
+
+
+@pytest.mark.parametrize("chunk", [None, 3])
+def test_a_half_that_asks_in_one_direction_only(chunk: int | None) -> None:
+    """No objective of the paper, but a pattern: L_TCL without the question of the negative captions."""
+    batch, pattern = drawn_for("tripletclip", seed=8), Pattern(image_to_text=((0, 1), (0, 1)), text_to_image=((0,), ()))
+    objective = Objective(name="one-sided", title="", pattern=pattern)
+    expected = slow_losses("tripletclip", batch)
+    expected["text_to_image_loss"] = slow_losses("negclip", batch)["text_to_image_loss"]
+    assert_equal(losses_of(objective, batch, chunk=chunk), expected, batch, 1e-10)
 
 
 @pytest.mark.parametrize("name", HALVES)

@@ -256,9 +256,12 @@ def run_all(jobs: Sequence[Job], workers: int, tick: Callable[[Mapping[str, floa
     ignore = (signal.SIGINT, signal.SIG_IGN)
     processes = min(workers, len(todo))
     pool = ProcessPoolExecutor(processes, mp_context=run_processes(), initializer=signal.signal, initargs=ignore)
-    futures: set[Future[str]] = {pool.submit(run_job, job) for job in todo}
+    futures: set[Future[str]] = set()
     try:
-        while futures:
+        while futures or todo:
+            # One run a process: the pool would hand out one more, and after an interruption that one would begin.
+            while todo and len(futures) < processes:
+                futures.add(pool.submit(run_job, todo.pop(0)))
             done, futures = wait(futures, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in done:
                 future.result()
@@ -274,15 +277,16 @@ def run_all(jobs: Sequence[Job], workers: int, tick: Callable[[Mapping[str, floa
 
 
 def _stop(children: Sequence[BaseProcess], seconds: float) -> None:
-    """End processes that train: on SIGTERM they save their state after the step, those that wait end at once.
-
-    Told again and again: a pool has handed out one run more than it has processes, and that one would begin now.
-    """
+    """End processes that train: on SIGTERM they save their state after the step, those that wait end at once."""
+    for child in children:
+        child.terminate()
     deadline = time.monotonic() + seconds
-    while any(child.is_alive() for child in children):
-        for child in children:
-            child.terminate() if time.monotonic() < deadline else child.kill()
-        wait_for([child.sentinel for child in children if child.is_alive()], timeout=0.5)
+    while (left := [child for child in children if child.is_alive()]) and time.monotonic() < deadline:
+        wait_for([child.sentinel for child in left], timeout=0.5)
+        for child in left:
+            child.terminate()  # the first may have come between a run and its evaluation
+    for child in left:
+        child.kill()
 
 
 def _is_done(job: Job) -> bool:

@@ -180,7 +180,7 @@ def test_titles_and_bias() -> None:
     }
     assert {name for name, o in ALL_OBJECTIVES.items() if o.needs_bias} == set(SIGMOID)
     assert all(o.name == name == objective_named(name).name for name, o in ALL_OBJECTIVES.items())
-    assert all(o.passes == sum(HALVES[name]) for name, o in ALL_OBJECTIVES.items())
+    assert all(o.passes == sum(HALVES[name]) == len(o.roles) for name, o in ALL_OBJECTIVES.items())
 
 
 def test_negative_captions_are_text_halves() -> None:

@@ -1,4 +1,4 @@
-"""CyCLIP's two consistency terms (Goel et al. 2022, arXiv 2205.14459, Eqs. 3 and 4), dense and in chunks.
+"""CyCLIP's two consistency terms (Goel et al. 2022, arXiv 2205.14459), dense and in chunks.
 
 Shapes: N pairs, C of them in a chunk, D features. The factor is 1/N although the sum has N x N cells: so do the paper
 and its code, https://github.com/goel-shashank/CyCLIP/blob/707e7c7cc52ef66eb657d2b27fa5f026bc89e815/src/train.py#L60-L74

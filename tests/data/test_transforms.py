@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from made_shards import encoded
 from open_clip import image_transform
 from PIL import Image
-from PIL.JpegImagePlugin import JpegImageFile
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, RandomResizedCrop, Resize
 from torchvision.transforms.functional import resized_crop
 
@@ -75,7 +74,7 @@ def test_resize_and_crop_equal_open_clip(kind: str, size: tuple[int, int]) -> No
 def test_photos_equal_open_clip() -> None:
     for path in PHOTOS[:12]:
         data = path.read_bytes()
-        assert (decode_image(data, 96).int() - reference(data, 96).int()).abs().max() <= 1, path.name
+        assert torch.equal(decode_image(data, 96), reference(data, 96)), path.name
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -205,12 +204,13 @@ def theirs(data: bytes, size: int, **settings: str) -> torch.Tensor:
 @pytest.mark.parametrize("size", SIZES)
 def test_every_mode_gives_open_clips_pixels(resize: str, mode: str, interpolation: str, size: tuple[int, int]) -> None:
     config = TransformConfig(resize=resize, resize_mode=mode, interpolation=interpolation)
+    thin = max(size) / min(size)
     for kind in ("JPEG", "PNG"):
         data = saved(soft_noise(*size), kind)
         ours = decode_image(data, 16, config)
         assert ours.dtype == torch.uint8 and ours.shape == (3, 16, 16)
         expected = theirs(data, 16, resize_mode=mode, interpolation=interpolation)
-        assert (ours.int() - expected.int()).abs().max() <= 1
+        assert (ours.int() - expected.int()).abs().max() <= (0 if resize == "exact" and thin < 4 else 1)
 
 
 def test_longest_fills_with_the_colour() -> None:
@@ -238,7 +238,8 @@ def test_a_random_crop_is_a_part_resized(resize: str, size: tuple[int, int]) -> 
         left, top, across, down = random_box(*size, config, Random(draw))
         picture = Image.open(io.BytesIO(data))
         expected = resized_crop(picture, top, left, down, across, [16, 16], InterpolationMode.BICUBIC)
-        assert (decode_image(data, 16, config, draw).int() - pixels_of(expected).int()).abs().max() <= 1
+        difference = (decode_image(data, 16, config, draw).int() - pixels_of(expected).int()).abs()
+        assert difference.max() <= (0 if resize == "exact" else 1)
     assert len({decode_image(data, 16, config, draw).numpy().tobytes() for draw in range(8)}) >= 7
 
 
@@ -260,38 +261,6 @@ def test_random_boxes_have_torchvisions_distribution() -> None:
     errors = (2 * others.var(0) / 4000).sqrt()
     assert ((ours.mean(0) - others.mean(0)).abs() < 4 * errors).all()
     assert ((ours.std(0) - others.std(0)).abs() < 4 * errors).all()
-
-
-def smooth(width: int, height: int) -> Image.Image:
-    """Slow waves, which no filter changes much."""
-    x, y = np.meshgrid(np.linspace(0, 9, width), np.linspace(0, 7, height))
-    waves = np.stack([np.sin(x), np.cos(y), np.sin(x + y)], axis=2)
-    return Image.fromarray((127 + 100 * waves).astype(np.uint8))
-
-
-@pytest.mark.parametrize("factor", [1, 2, 3, 5, 9])
-def test_draft_is_near_and_never_magnifies(factor: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The decoder halves while the shorter side stays at least as large as the square."""
-    seen: list[tuple[int, int]] = []
-    load = JpegImageFile.load
-
-    def noting(image: JpegImageFile) -> object:
-        seen.append(image.size)
-        return load(image)
-
-    data = saved(smooth(40 * factor, 32 * factor), "JPEG", quality=95)
-    monkeypatch.setattr(JpegImageFile, "load", noting)
-    ours = decode_image(data, 32, TransformConfig(resize="draft"))
-    halvings = {1: None, 2: 2, 3: 2, 5: 4, 9: 8}[factor]
-    assert seen[:1] == ([] if halvings is None else [(-(-40 * factor // halvings), -(-32 * factor // halvings))])
-    assert (ours.int() - reference(data, 32).int()).abs().max() <= 8
-
-
-def test_draft_finds_the_same_faults() -> None:
-    whole = saved(smooth(100, 100), "JPEG")
-    for data, reason in ((whole[: len(whole) // 2], "truncated"), (b"", "empty"), (b"<html>", "not an image")):
-        with pytest.raises(ImageError, match=reason):
-            decode_image(data, 16, TransformConfig(resize="draft"))
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,13 @@ from torch.nn import functional as F
 
 from tripletclip.errors import UserError, unknown_name
 
-RESIZES = ("exact", "fast", "draft")
+RESIZES = ("exact", "fast")
 CROPS = ("centre", "random")
 MODES = ("shortest", "longest", "squash")
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+MOST_SCALED = 4
+"""A picture whose longer side is more than so many times its shorter one is cut while it is resized."""
+
 TRIES = 10
 """Boxes drawn before a random crop gives up and takes the centre, as torchvision 0.26 does."""
 
@@ -29,9 +32,8 @@ Box = tuple[float, float, float, float]
 class TransformConfig:
     """How a picture becomes a square. The defaults give what open_clip gives in evaluation.
 
-    resize         exact: Pillow. fast: torch's filters on bytes, in a quarter of the time; on photos within 2 of 255,
-                   0.004 in the mean. draft: also lets the JPEG decoder halve a picture while it stays as large as
-                   needed; other pixels (docs/data-format.md says how far), and faster the larger the photos are
+    resize         exact: Pillow, bit for bit what open_clip's transforms give. fast: torch's filters on bytes, in a
+                   quarter of the time; on photos single values are 2 of 255 off, 0.004 in the mean
     crop           centre, or random: a part drawn by ``scale`` and ``ratio``, stretched to the square (open_clip trains
                    so; ``resize_mode`` does not matter then)
     scale          least and greatest share of the area that a random crop has
@@ -70,54 +72,42 @@ class TransformConfig:
 def fit(image: Image.Image, size: int, config: TransformConfig, draw: int) -> Tensor:
     """uint8 [3, S, S] of an RGB picture, by Pillow."""
     plan = _plan(image.width, image.height, size, config, draw)
-    if config.crop == "random":  # cut first: what lies outside of the part does not shine in at its edge
-        left, top, right, bottom = (int(edge) for edge in plan.box)
-        image = image.crop((left, top, right, bottom))
-        plan = _Plan(box=(0, 0, image.width, image.height), inner=plan.inner)
-    if (image.width, image.height) != plan.inner or plan.box != (0, 0, *plan.inner):
+    if plan.cut is not None:
+        image = image.crop(plan.cut)
+    if image.size != plan.inner or plan.box is not None:
         image = image.resize(plan.inner, FILTERS[config.interpolation], box=plan.box)
-    pixels_3HW = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
-    return _filled(pixels_3HW, size, config.fill_color)
+    pixels_3HW = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    return _squared(pixels_3HW, size, config.fill_color).contiguous()
 
 
 def fit_bytes(pixels_3HW: Tensor, size: int, config: TransformConfig, draw: int) -> Tensor:
-    """uint8 [3, S, S] of uint8 [3, H, W], by torch.
-
-    torch takes whole pixels only, so a centre is resized with what is cut off afterwards; to cut first would shift it.
-    A random crop has a box of whole pixels, and is cut first.
-    """
+    """uint8 [3, S, S] of uint8 [3, H, W], by torch."""
     _, height, width = pixels_3HW.shape
     plan = _plan(width, height, size, config, draw)
-    if config.crop == "random":
-        left, top, right, bottom = (int(edge) for edge in plan.box)
-        return _filled(_resized(pixels_3HW[:, top:bottom, left:right], size, size, config), size, config.fill_color)
-    if config.resize_mode != "shortest":
-        return _filled(_resized(pixels_3HW, *plan.inner, config), size, config.fill_color)
-    scaled_width, scaled_height = _shortest(width, height, size)
-    if max(scaled_width, scaled_height) > MOST_SCALED * size:  # cut in Pillow, which computes what is kept alone
+    if plan.box is not None:  # torch takes whole pixels only
         return fit(Image.fromarray(pixels_3HW.permute(1, 2, 0).contiguous().numpy()), size, config, draw)
-    left, top = round((scaled_width - size) / 2), round((scaled_height - size) / 2)
-    return _resized(pixels_3HW, scaled_width, scaled_height, config)[:, top : top + size, left : left + size]
+    if plan.cut is not None:
+        left, top, right, bottom = plan.cut
+        pixels_3HW = pixels_3HW[:, top:bottom, left:right]
+    inner_width, inner_height = plan.inner
+    if pixels_3HW.shape[1:] != (inner_height, inner_width):
+        # Bytes that lie channels last take torch's vectorised path; in other layouts it is three times slower.
+        batch = pixels_3HW.unsqueeze(0).contiguous(memory_format=torch.channels_last)
+        pixels_3HW = F.interpolate(batch, (inner_height, inner_width), mode=config.interpolation, antialias=True)[0]
+    return _squared(pixels_3HW, size, config.fill_color)
 
 
-MOST_SCALED = 4
-"""A picture whose longer side is more than so many times its shorter one is cut before it is resized."""
+def _squared(pixels_3HW: Tensor, size: int, color: int) -> Tensor:
+    """The centre of what is too long, in the middle of what is too short.
 
-
-def _resized(pixels_3HW: Tensor, width: int, height: int, config: TransformConfig) -> Tensor:
-    if pixels_3HW.shape[1:] == (height, width):
-        return pixels_3HW
-    # Bytes that lie channels last take torch's vectorised path; in other layouts it is three times slower.
-    batch = pixels_3HW.unsqueeze(0).contiguous(memory_format=torch.channels_last)
-    return F.interpolate(batch, size=(height, width), mode=config.interpolation, antialias=True)[0]
-
-
-def _filled(pixels_3HW: Tensor, size: int, color: int) -> Tensor:
-    """Pixels laid in the middle of a square; equal margins, the odd pixel right and below."""
+    Rounded as by torchvision's ``CenterCrop``, and by open_clip's padding: the odd pixel goes right and below.
+    """
     _, height, width = pixels_3HW.shape
-    if (height, width) == (size, size):
+    left, top = round(max(0, width - size) / 2), round(max(0, height - size) / 2)
+    pixels_3HW = pixels_3HW[:, top : top + size, left : left + size]
+    across, down = max(0, size - width), max(0, size - height)
+    if not across and not down:
         return pixels_3HW
-    across, down = size - width, size - height
     return F.pad(pixels_3HW, (across // 2, across - across // 2, down // 2, down - down // 2), value=color)
 
 
@@ -126,34 +116,34 @@ def _filled(pixels_3HW: Tensor, size: int, color: int) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class _Plan:
-    """``box`` of the picture becomes ``inner`` (width, height) pixels, which fill the square or lie in its middle."""
+    """The picture is cut to ``cut``, then ``box`` of it (none: all) becomes ``inner`` (width, height) pixels, whose
+    centre is the square."""
 
-    box: Box
     inner: tuple[int, int]
+    cut: tuple[int, int, int, int] | None = None
+    box: Box | None = None
 
 
 def _plan(width: int, height: int, size: int, config: TransformConfig, draw: int) -> _Plan:
-    """Where the square comes from. torchvision's ``Resize`` and ``CenterCrop`` in one step for the shortest side: only
-    the pixels that are kept get computed, so a picture of 1 by 60 million pixels costs no more than another."""
+    """Where the square comes from."""
     if config.crop == "random":
         left, top, across, down = random_box(width, height, config, Random(draw))
-        return _Plan(box=(left, top, left + across, top + down), inner=(size, size))
-    whole: Box = (0, 0, width, height)
+        return _Plan(cut=(left, top, left + across, top + down), inner=(size, size))
     if config.resize_mode == "squash" or (width, height) == (size, size):
-        return _Plan(box=whole, inner=(size, size))
+        return _Plan(inner=(size, size))
     if config.resize_mode == "longest":
         ratio = max(width, height) / size
-        return _Plan(box=whole, inner=(max(1, round(width / ratio)), max(1, round(height / ratio))))
-    scaled_width, scaled_height = _shortest(width, height, size)
-    left, top = round((scaled_width - size) / 2), round((scaled_height - size) / 2)
-    x, y = width / scaled_width, height / scaled_height
-    box = (left * x, top * y, min((left + size) * x, width), min((top + size) * y, height))
-    return _Plan(box=box, inner=(size, size))
-
-
-def _shortest(width: int, height: int, size: int) -> tuple[int, int]:
+        return _Plan(inner=(max(1, round(width / ratio)), max(1, round(height / ratio))))
     shorter = min(width, height)
-    return size * width // shorter, size * height // shorter
+    inner_width, inner_height = size * width // shorter, size * height // shorter
+    if max(inner_width, inner_height) <= MOST_SCALED * size:
+        return _Plan(inner=(inner_width, inner_height))
+    # Only the pixels that are kept get computed, so a picture of 1 by 60 million pixels costs no more than another.
+    left, top = round((inner_width - size) / 2), round((inner_height - size) / 2)
+    x, y = width / inner_width, height / inner_height
+    return _Plan(
+        box=(left * x, top * y, min((left + size) * x, width), min((top + size) * y, height)), inner=(size, size)
+    )
 
 
 def random_box(width: int, height: int, config: TransformConfig, random: Random) -> tuple[int, int, int, int]:

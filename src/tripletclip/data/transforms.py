@@ -2,8 +2,8 @@
 
 An ordinary JPEG is decoded by torchvision, four times as fast as Pillow at 48 pixels and equal to it bit for bit
 (both call libjpeg-turbo; a test compares them). Everything else, and every JPEG that torchvision refuses, goes to
-Pillow. Pillow's draft mode is faster still for large photos, but it scales before it decodes: other pixels, so it is
-taken only where ``resize`` is ``draft``. simplejpeg 1.9 was no faster on 500 px photos (benchmarks/loader.py).
+Pillow. Measured and left out (docs/log.md): Pillow's draft mode, whose pixels are far off for little time, and
+simplejpeg, which decodes as fast as torchvision.
 """
 
 import io
@@ -47,8 +47,9 @@ def decode_image(data: bytes, size: int, config: TransformConfig = EXACT, draw: 
     Raises :class:`ImageError` with the reason ``empty``, ``not an image``, ``truncated``, ``corrupt``, ``too large``,
     ``decompression bomb`` or ``unsupported pixels``.
     """
-    decoded = _decode(data, size, config)
-    if config.resize != "exact":
+    plain = decode_plain_jpeg(data)
+    decoded = decode_rgb(data) if plain is None else plain
+    if config.resize == "fast":
         return fit_bytes(_as_bytes(decoded), size, config, draw)
     if isinstance(decoded, Tensor):
         if decoded.shape[1:] == (size, size) and config.crop == "centre":
@@ -57,25 +58,8 @@ def decode_image(data: bytes, size: int, config: TransformConfig = EXACT, draw: 
     return fit(decoded, size, config, draw)
 
 
-def _decode(data: bytes, size: int, config: TransformConfig) -> Tensor | Image.Image:
-    """The picture by the decoder that suits it: uint8 [3, H, W] from torchvision or RGB from Pillow."""
-    if config.resize == "draft":
-        if _can_halve(data, size):
-            return decode_rgb(data, least_side=size)
-        plain = decode_plain_jpeg(data)
-        return decode_rgb(data, least_side=size) if plain is None else plain
-    plain = decode_plain_jpeg(data)
-    return decode_rgb(data) if plain is None else plain
-
-
 def _as_bytes(decoded: Tensor | Image.Image) -> Tensor:
     return decoded if isinstance(decoded, Tensor) else torch.from_numpy(np.array(decoded)).permute(2, 0, 1)
-
-
-def _can_halve(data: bytes, size: int) -> bool:
-    """Whether an ordinary JPEG is large enough for its decoder to give half of each side."""
-    sides = _plain_jpeg_size(data)
-    return sides is not None and min(sides) >= 2 * size
 
 
 def decode_plain_jpeg(data: bytes) -> Tensor | None:
@@ -109,11 +93,8 @@ def _plain_jpeg_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def decode_rgb(data: bytes, least_side: int | None = None) -> Image.Image:
-    """Decode anything in ``FORMATS`` to RGB, or say in an :class:`ImageError` why not.
-
-    With ``least_side``, a JPEG may come out at 1/2, 1/4 or 1/8 of its sides, but with none shorter than that.
-    """
+def decode_rgb(data: bytes) -> Image.Image:
+    """Decode anything in ``FORMATS`` to RGB, or say in an :class:`ImageError` why not."""
     if not data:
         raise ImageError("empty")
     try:
@@ -122,9 +103,6 @@ def decode_rgb(data: bytes, least_side: int | None = None) -> Image.Image:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError("too large")
-            if least_side is not None and min(image.size) >= 2 * least_side:
-                reduced = min(image.size) // least_side
-                image.draft(None, (image.width // reduced, image.height // reduced))
             image.load()
             return _to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:

@@ -42,6 +42,8 @@ check: $(DEV)
 	@$(BIN)/mypy --strict src tests
 
 bench: $(DEV)
+	@$(BIN)/python benchmarks/step.py
+	@$(BIN)/python benchmarks/loader.py
 	@$(BIN)/python benchmarks/objectives.py
 	@$(BIN)/python benchmarks/render.py
 	@$(BIN)/python benchmarks/making.py

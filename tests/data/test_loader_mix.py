@@ -231,12 +231,19 @@ def test_waiting_is_the_loaders_time_alone(folder: Path) -> None:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_batches_for_cuda_are_pinned(folder: Path, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without workers by ourselves; with them torch's loader is told to, and calls ``Batch.pin_memory`` in a thread."""
-    asked: list[object] = []
-    monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: asked.append(tensor) or tensor)
+    asked: list[Tensor] = []
     told: list[bool] = []
-    monkeypatch.setattr(
-        "tripletclip.data.loader.DataLoader", lambda reader, **kwargs: told.append(kwargs["pin_memory"]) or []
-    )
+
+    def pin(tensor: Tensor) -> Tensor:
+        asked.append(tensor)
+        return tensor
+
+    def torchs_loader(reader: object, *, pin_memory: bool, **_: object) -> list[object]:
+        told.append(pin_memory)
+        return []
+
+    monkeypatch.setattr(Tensor, "pin_memory", pin)
+    monkeypatch.setattr("tripletclip.data.loader.DataLoader", torchs_loader)
     list(loader(folder, device="cuda", workers=workers).batches(0, 1))
     list(loader(folder, device="cpu", workers=workers).batches(0, 1))
     assert (len(asked), told) == ((4, []) if workers == 0 else (0, [True, False]))

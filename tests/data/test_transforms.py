@@ -195,7 +195,8 @@ def soft_noise(width: int, height: int) -> Image.Image:
 def theirs(data: bytes, size: int, **settings: str) -> torch.Tensor:
     """open_clip's own evaluation pipeline, its normalisation undone."""
     transform = image_transform(size, is_train=False, mean=(0, 0, 0), std=(1, 1, 1), **settings)
-    return (transform(Image.open(io.BytesIO(data)).convert("RGB")) * 255).round().to(torch.uint8)
+    floats: torch.Tensor = transform(Image.open(io.BytesIO(data)).convert("RGB"))
+    return (floats * 255).round().to(torch.uint8)
 
 
 @pytest.mark.parametrize("resize", ["exact", "fast"])

@@ -183,7 +183,7 @@ def test_broken_bytes_give_an_image_or_an_image_error(kind: str, changes: list[t
 
 # ---- other ways to a square ----------------------------------------------------------------------------------------
 
-SIZES = [(40, 40), (97, 60), (60, 97), (31, 200), (16, 17), (5, 9), (16, 16), (20, 61), (4, 60)]
+SIZES = [(40, 40), (97, 60), (60, 97), (31, 200), (16, 17), (5, 9), (16, 16), (20, 61), (4, 60), (95, 80)]
 
 
 def soft_noise(width: int, height: int) -> Image.Image:

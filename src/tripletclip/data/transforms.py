@@ -2,7 +2,7 @@
 
 An ordinary JPEG is decoded by torchvision, four times as fast as Pillow at 48 pixels and equal to it bit for bit
 (both call libjpeg-turbo; a test compares them). Everything else, and every JPEG that torchvision refuses, goes to
-Pillow. Measured and left out (docs/log.md): Pillow's draft mode, whose pixels are far off for little time, and
+Pillow. Measured and left out (docs/data-format.md): Pillow's draft mode, whose pixels are far off for little time, and
 simplejpeg, which decodes as fast as torchvision.
 """
 

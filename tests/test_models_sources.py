@@ -1,4 +1,4 @@
-"""Models of others: open_clip's by name, from folders and the Hub; Hugging Face's CLIP; features equal to their own."""
+"""Models of others: open_clip's by name, from folders and from the Hub; features equal to open_clip's own."""
 
 import json
 import shutil
@@ -10,39 +10,12 @@ import open_clip
 import pytest
 import torch
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from made_models import SIGLIP, TEXTS, TINY, assert_hf_features, assert_same_features, hf_folder, open_clip_folder
 from PIL import Image
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
 from tripletclip.data.transforms import TransformConfig
 from tripletclip.errors import UserError
-from tripletclip.models import (
-    Clip,
-    ModelConfig,
-    flops_known,
-    forward_flops,
-    fresh_clip,
-    image_features,
-    load_clip,
-    new_clip,
-    save_clip,
-    text_features,
-)
-
-TINY: dict[str, Any] = {
-    "embed_dim": 8,
-    "vision_cfg": {"image_size": 16, "patch_size": 8, "width": 16, "layers": 1, "head_width": 8},
-    "text_cfg": {"context_length": 20, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
-}
-SIGLIP: dict[str, Any] = {
-    "embed_dim": 16,
-    "init_logit_bias": -10,
-    "custom_text": True,
-    "vision_cfg": TINY["vision_cfg"],
-    "text_cfg": TINY["text_cfg"] | {"no_causal_mask": True, "pool_type": "last", "proj_bias": True},
-}
-PIXELS = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "interpolation": "bilinear", "resize_mode": "squash"}
-TEXTS = ["a red dog on a mat", "cat", "two blue balls"]
+from tripletclip.models import ModelConfig, fresh_clip, load_clip, new_clip, save_clip
 
 
 @pytest.fixture
@@ -55,38 +28,6 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         (tmp_path / "configs" / f"{name}.json").write_text(json.dumps(cfg))
     open_clip.add_model_config(tmp_path / "configs")
     return "tiny"
-
-
-def open_clip_folder(folder: Path, cfg: dict[str, Any], weights: str = "open_clip_model.safetensors") -> nn.Module:
-    """A folder as open_clip's ``push_to_hf_hub`` leaves it, and the model in it."""
-    folder.mkdir(parents=True)
-    settings = {name: value for name, value in cfg.items() if name != "custom_text"}
-    torch.manual_seed(1)
-    model: nn.Module = (open_clip.CustomTextCLIP if "custom_text" in cfg else open_clip.CLIP)(**settings)
-    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    if weights.endswith(".safetensors"):
-        save_file(state, folder / weights)
-    else:
-        torch.save(state, folder / weights)
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": cfg, "preprocess_cfg": PIXELS}))
-    return model.eval()
-
-
-def images(count: int = 3) -> Tensor:
-    return torch.rand(count, 3, 16, 16, generator=torch.Generator().manual_seed(4))
-
-
-def assert_same_features(clip: Clip, theirs: nn.Module) -> None:
-    """Images, whole texts, and texts cut to the longest as the loader gives them."""
-    clip.model.eval()
-    text_BL = clip.tokenizer(TEXTS)
-    length = int(text_BL.ne(0).sum(1).max())
-    assert length < text_BL.shape[1]
-    with torch.no_grad():
-        encode: Any = theirs
-        image_BD, text_BD = encode.encode_image(images(), normalize=True), encode.encode_text(text_BL, normalize=True)
-        torch.testing.assert_close(image_features(clip.model, images()), image_BD, rtol=0, atol=1e-5)
-        torch.testing.assert_close(text_features(clip.model, text_BL[:, :length], length), text_BD, rtol=0, atol=1e-5)
 
 
 # ---- open_clip's folders -------------------------------------------------------------------------------------------
@@ -270,131 +211,3 @@ def test_hub_errors_are_one_line(hub: Path) -> None:
     (hub / "org" / "empty").mkdir(parents=True)
     with pytest.raises(UserError, match=r"hf-hub:org/empty has no weights that we read \(model.safetensors\)"):
         load_clip("hf-hub:org/empty")
-
-
-# ---- Hugging Face's CLIP -------------------------------------------------------------------------------------------
-
-
-def hf_config(**changes: Any) -> Any:
-    from transformers import CLIPConfig
-
-    sizes = {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 3}
-    act = {"hidden_act": changes.pop("hidden_act", "quick_gelu")}
-    text = sizes | act | {"max_position_embeddings": 20, "bos_token_id": 49406, "eos_token_id": 49407}
-    return CLIPConfig(
-        text_config=text | changes.pop("text", {}),
-        vision_config=sizes | act | {"image_size": 16, "patch_size": 8} | changes.pop("vision", {}),
-        projection_dim=12,
-        **changes,
-    )
-
-
-def hf_folder(folder: Path, **changes: Any) -> nn.Module:
-    """A random CLIPModel with weights large enough that every one of them counts."""
-    from transformers import CLIPModel
-
-    torch.manual_seed(2)
-    model = CLIPModel(hf_config(**changes)).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    model.save_pretrained(folder)
-    found: nn.Module = model
-    return found
-
-
-def assert_hf_features(clip: Clip, theirs: nn.Module) -> None:
-    """transformers pads with the end token; the first one counts, so tokens of ours are padded so for it."""
-    clip.model.eval()
-    text_BL = clip.tokenizer(TEXTS)
-    with torch.no_grad():
-        padded = torch.where(text_BL == 0, 49407, text_BL)
-        output: Any = theirs(input_ids=padded, pixel_values=images())
-        torch.testing.assert_close(image_features(clip.model, images()), output.image_embeds, rtol=0, atol=1e-5)
-        torch.testing.assert_close(text_features(clip.model, text_BL, 20), output.text_embeds, rtol=0, atol=1e-5)
-        torch.testing.assert_close(text_features(clip.model, text_BL, 9), output.text_embeds, rtol=0, atol=1e-5)
-        scale: Any = theirs.logit_scale
-        assert clip.model.logit_scale.item() == scale.item()
-
-
-@pytest.mark.parametrize("act", ["quick_gelu", "gelu"])
-def test_hugging_faces_clip_has_the_same_features(tmp_path: Path, act: str) -> None:
-    theirs = hf_folder(tmp_path / "clip", hidden_act=act)
-    clip = load_clip(tmp_path / "clip")
-    assert_hf_features(clip, theirs)
-    save_clip(clip, tmp_path / "ours")
-    assert_hf_features(load_clip(tmp_path / "ours"), theirs)
-    assert (clip.image_size, clip.mean) == (16, open_clip.OPENAI_DATASET_MEAN)
-
-
-def test_hugging_faces_preprocessing_is_kept(tmp_path: Path) -> None:
-    hf_folder(tmp_path / "clip")
-    saved = {"image_mean": [0.5, 0.5, 0.4], "image_std": [0.2, 0.2, 0.1], "resample": 2, "size": {"height": 16}}
-    (tmp_path / "clip" / "preprocessor_config.json").write_text(json.dumps(saved))
-    clip = load_clip(tmp_path / "clip")
-    assert (clip.mean, clip.std) == ((0.5, 0.5, 0.4), (0.2, 0.2, 0.1))
-    assert clip.transform == TransformConfig(interpolation="bilinear", resize_mode="squash")
-    (tmp_path / "clip" / "preprocessor_config.json").write_text('{"resample": 1}')
-    with pytest.raises(UserError, match="Pillow's filter 1"):
-        load_clip(tmp_path / "clip")
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"text": {"hidden_act": "gelu"}}, "uses gelu and quick_gelu"),
-        ({"hidden_act": "relu"}, "uses relu"),
-        ({"vision": {"layer_norm_eps": 1e-6}}, "layer_norm_eps"),
-        ({"text": {"vocab_size": 99, "eos_token_id": 98, "bos_token_id": 97}}, "has 99 words"),
-    ],
-)
-def test_what_open_clip_cannot_be_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    hf_config(**json.loads(json.dumps(changes))).save_pretrained(tmp_path / "clip")
-    (tmp_path / "clip" / "model.safetensors").write_bytes(b"not looked at")
-    with pytest.raises(UserError, match=message):
-        load_clip(tmp_path / "clip")
-
-
-def test_broken_hugging_face_folders_are_named(tmp_path: Path) -> None:
-    hf_folder(tmp_path / "clip")
-    weights = tmp_path / "clip" / "model.safetensors"
-    whole = load_file(weights)
-    for change in ({"text_model.new": torch.zeros(1)}, {"text_model.encoder.layers.0.other.weight": torch.zeros(1)}):
-        save_file(whole | change, weights)
-        with pytest.raises(UserError, match=rf"model\.safetensors is torn or foreign .*{next(iter(change))}"):
-            load_clip(tmp_path / "clip")
-    weights.write_bytes(b"torn")
-    with pytest.raises(UserError, match=r"model\.safetensors is torn or foreign"):
-        load_clip(tmp_path / "clip")
-    weights.unlink()
-    with pytest.raises(UserError, match=r"model\.safetensors is missing; save the model as safetensors"):
-        load_clip(tmp_path / "clip")
-
-
-# ---- FLOPs ---------------------------------------------------------------------------------------------------------
-
-
-def test_flops_of_vit_b_32() -> None:
-    """49 patches of 32 px and a class token through 12 layers of width 768; 77 tokens through 12 of width 512.
-
-    Image: 2·49·3·32²·768 + 12·(24·50·768² + 4·50²·768) = 8.817e9. Text: 12·(24·77·512² + 4·77²·512) = 5.959e9.
-    """
-    image, text = forward_flops(open_clip.get_model_config("ViT-B-32"), 77)
-    assert image == 2 * 49 * 3 * 32**2 * 768 + 12 * (24 * 50 * 768**2 + 4 * 50**2 * 768)
-    assert text == 12 * (24 * 77 * 512**2 + 4 * 77**2 * 512)
-
-
-@pytest.mark.parametrize("name", ["RN50", "ViT-B-16-SigLIP", "roberta-ViT-B-32"])
-def test_flops_of_other_towers_are_not_guessed(name: str) -> None:
-    cfg = open_clip.get_model_config(name)
-    assert not flops_known(cfg) and flops_known(open_clip.get_model_config("ViT-L-14"))
-    with pytest.raises(UserError, match=r"the FLOPs of this model are not known: its (image|text) tower"):
-        forward_flops(cfg, 77)
-
-
-def test_an_mlp_of_another_width_counts() -> None:
-    cfg = open_clip.get_model_config("ViT-H-14")
-    wider = cfg | {"vision_cfg": cfg["vision_cfg"] | {"mlp_ratio": 5.0}}
-    layers, width, tokens = cfg["vision_cfg"]["layers"], cfg["vision_cfg"]["width"], (224 // 14) ** 2 + 1
-    more = forward_flops(wider, 77)[0] - forward_flops(cfg, 77)[0]
-    assert more == pytest.approx(layers * 4 * tokens * width**2)

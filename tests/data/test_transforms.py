@@ -1,6 +1,7 @@
 """Decoding: the same pixels as Pillow and torchvision give, and every broken file is an ImageError with a reason."""
 
 import io
+import math
 import struct
 import time
 import zlib
@@ -262,6 +263,18 @@ def test_random_boxes_have_torchvisions_distribution() -> None:
     errors = (2 * others.var(0) / 4000).sqrt()
     assert ((ours.mean(0) - others.mean(0)).abs() < 4 * errors).all()
     assert ((ours.std(0) - others.std(0)).abs() < 4 * errors).all()
+
+
+def test_shapes_and_areas_are_drawn_evenly() -> None:
+    """Where every box fits, the shape's logarithm is uniform on ± ln(4/3) (mean 0, deviation 2 ln(4/3)/√12), the share
+    of the area on 0.1 to 0.3 (mean 0.2, deviation 0.2/√12); means of 4,000 within four standard errors."""
+    config = TransformConfig(scale=(0.1, 0.3))
+    boxes = torch.tensor([random_box(600, 600, config, Random(draw)) for draw in range(4000)]).double()
+    shapes, shares = (boxes[:, 2] / boxes[:, 3]).log(), boxes[:, 2] * boxes[:, 3] / 360_000
+    for values, mean, width in ((shapes, 0.0, 2 * math.log(4 / 3)), (shares, 0.2, 0.2)):
+        deviation = width / math.sqrt(12)
+        assert abs(float(values.mean()) - mean) < 4 * deviation / math.sqrt(4000)
+        assert float(values.std()) == pytest.approx(deviation, rel=0.05)
 
 
 @pytest.mark.parametrize(

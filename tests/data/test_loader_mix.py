@@ -94,6 +94,11 @@ def test_two_folders_keep_their_own_epochs(folder: Path, plain: Path) -> None:
     assert len(orders) == 11
 
 
+def test_a_folder_of_the_same_rows_comes_in_another_order(folder: Path) -> None:
+    batches = seen(loader(folder, batch_size=11, plain_share=0.5, plain_data=Shards(folder)), 0, 2)
+    assert sorted(batches[0][0]) == sorted(batches[1][0]) and batches[0][0] != batches[1][0]
+
+
 def test_triplets_come_as_without_plain_batches(folder: Path, plain: Path) -> None:
     mixed = seen(loader(folder, plain_share=0.4, plain_data=Shards(plain)), 0, 10)
     assert [keys for keys, is_plain in mixed if not is_plain] == [keys for keys, _ in seen(loader(folder), 0, 6)]
@@ -203,6 +208,13 @@ def test_a_picture_is_cropped_anew_at_every_visit(photos: Path) -> None:
         for key, image in zip(batch.keys, batch.image, strict=True):
             visits.setdefault(key, set()).add(image.numpy().tobytes())
     assert {len(crops) for crops in visits.values()} == {3}
+
+
+def test_an_image_and_its_negative_are_cropped_apart(tmp_path: Path) -> None:
+    rows = [replace(row, image=encoded(1, (40, 30)), neg_image=encoded(1, (40, 30))) for row in make_triplets(4)]
+    write_shard(tmp_path, 0, rows)
+    (both,) = pixels(loader(tmp_path, transform=RANDOM), 0, 1)
+    assert len({crop.numpy().tobytes() for crop in both}) == 8
 
 
 def test_dice_differ_by_seed_position_and_purpose() -> None:

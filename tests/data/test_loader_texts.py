@@ -114,6 +114,12 @@ def test_negatives_differ_until_there_are_no_more(folder: Path) -> None:
     assert set(seen) == {f"{kind}{n}" for n in range(9) for kind in "nxyz"[: n % 3 + 2]}
 
 
+def test_a_text_in_two_columns_counts_once(folder: Path) -> None:
+    with_column(folder, "again", pa.array([[f"n{n}", f"x{n}"] for n in range(9)]))
+    batches = said(loader(folder, neg_captions=(NEG_CAPTION, "again"), neg_count=2).batches(0, 9))
+    assert all(first != second for _, _, texts in batches for first, second in zip(texts[:3], texts[3:], strict=True))
+
+
 def test_fewer_negatives_than_asked_for_come_in_turn() -> None:
     """Six places for two texts: each three times, one after the other."""
     six = choose_several(["a", "b"], 6, bits=1)

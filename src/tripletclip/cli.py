@@ -3,13 +3,15 @@
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeAlias, get_args
+from typing import Annotated, Any, TypeAlias
 
 import tyro
 
-from tripletclip.errors import Incomplete, UserError, unknown_name
+from tripletclip.cli_names import check_names
+from tripletclip.cli_train import Interpolate, Train
+from tripletclip.errors import Incomplete, UserError
 from tripletclip.processes import prepare_run_processes
 
 
@@ -56,37 +58,6 @@ class Scenes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train:
-    """Train a small CLIP on a folder of shards; the run's folder is an open_clip local-dir."""
-
-    data: Path
-    out: Path
-    objective: str = "tripletclip"
-    """clip, clip-on-triplets, negclip, negimage or tripletclip."""
-    keep: Path | None = None
-    """A selection made by `triplets screen`: rows whose keys are not in it are left out."""
-    init: Path | None = None
-    """Model folder to start from; none: fresh weights."""
-    steps: int = 1000
-    passes_per_step: int = 192
-    """Images plus texts encoded in a step: equal numbers are equal compute for every objective."""
-    learning_rate: float = 2e-3
-    warmup: int = 200
-    weight_decay: float = 0.1
-    chunk: int | None = None
-    """Rows of logits that exist at a time in the loss; none keeps them all."""
-    precision: str = "fp32"
-    device: str = "cpu"
-    seed: int = 0
-    workers: int = 0
-    save_every: int = 500
-    resume: bool = False
-    """Go on with the run in --out."""
-    overwrite: bool = False
-    """Replace the run in --out."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Evaluate:
     """Measure model folders on shard folders: pairs (with a split column), retrieval, classes (with classes.json)."""
 
@@ -116,12 +87,13 @@ class Triplets:
     """Negative captions and images for anyone's pairs: make, captions, images, screen, audit, inspect, export."""
 
 
-Verb: TypeAlias = Demo | Triplets | Scenes | Train | Evaluate | Report
+Verb: TypeAlias = Demo | Triplets | Scenes | Train | Interpolate | Evaluate | Report
 VERBS: dict[str, type[Verb]] = {
     "demo": Demo,
     "triplets": Triplets,
     "scenes": Scenes,
     "train": Train,
+    "interpolate": Interpolate,
     "evaluate": Evaluate,
     "report": Report,
 }
@@ -135,9 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if given and given[0] == "triplets":
             _run_triplets(given[1:])
             return
-        _check_names(given)
-        verb = tyro.extras.subcommand_cli_from_dict({**VERBS}, args=given, prog="tripletclip", description=DESCRIPTION)
-        _run(verb)
+        check_names(given, VERBS)
+        _run(_parsed(given))
     except UserError as error:
         print(f"tripletclip: {error}", file=sys.stderr)
         sys.exit(2)
@@ -150,28 +121,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
 
 
+def _parsed(given: Sequence[str]) -> object:
+    """The verb with its options; a recipe's settings are the defaults of those that follow it."""
+    verbs: dict[str, Any] = {**VERBS}
+    if given and given[0] == "train" and (recipe := _option(given, "--recipe")) is not None:
+        from tripletclip.recipes.paper import recipe_named
+
+        return tyro.cli(Train, args=given[1:], default=recipe_named(recipe).train, prog="tripletclip train")
+    return tyro.extras.subcommand_cli_from_dict(verbs, args=given, prog="tripletclip", description=DESCRIPTION)
+
+
+def _option(given: Sequence[str], name: str) -> str | None:
+    """The value of an option given as ``--name value`` or ``--name=value``."""
+    for place, argument in enumerate(given):
+        if argument.startswith(f"{name}="):
+            return argument.partition("=")[2]
+        if argument == name and place + 1 < len(given):
+            return given[place + 1]
+    return None
+
+
 DESCRIPTION = "CLIP that reads word order: hard-negative captions and images, training on both, and honest measurement."
 
 
 def _raise_interrupt() -> None:
     raise KeyboardInterrupt
-
-
-def _check_names(arguments: Sequence[str]) -> None:
-    """Refuse an unknown verb or field in one line with the nearest name; the values are tyro's to check."""
-    if not arguments or arguments[0].startswith("-"):
-        return
-    if arguments[0] not in VERBS:
-        raise unknown_name("verb", arguments[0], VERBS)
-    options = {"--help"}
-    for field in fields(VERBS[arguments[0]]):
-        name = field.name.replace("_", "-")
-        if tyro.conf.Positional not in get_args(field.type):
-            options.update({f"--{name}", f"--no-{name}"} if field.type is bool else {f"--{name}"})
-    for argument in arguments[1:]:
-        name = argument.split("=")[0].replace("_", "-")
-        if name.startswith("--") and name not in options:
-            raise unknown_name("field", name, options)
 
 
 def _run_triplets(arguments: Sequence[str]) -> None:
@@ -185,7 +159,7 @@ def _run(verb: object) -> None:
     """Import what the verb needs only now: --help stays quick."""
     if isinstance(verb, Demo):
         prepare_run_processes()
-    from tripletclip import commands
+    from tripletclip import commands, commands_interpolate, commands_train
 
     match verb:
         case Demo():
@@ -193,7 +167,9 @@ def _run(verb: object) -> None:
         case Scenes():
             commands.scenes(verb)
         case Train():
-            commands.train(verb)
+            commands_train.train(verb)
+        case Interpolate():
+            commands_interpolate.interpolate(verb)
         case Evaluate():
             commands.evaluate(verb)
         case Report():

@@ -1,13 +1,13 @@
 """``tripletclip triplets ...``: the verbs that make, screen, audit, show and hand on triplets."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any
 
 import tyro
 
-from tripletclip.errors import unknown_name
+from tripletclip.cli_names import check_names
 from tripletclip.negatives.captions.checks import CheckSettings
 from tripletclip.negatives.captions.client import LlmConfig
 from tripletclip.negatives.captions.entailment import NliConfig
@@ -206,32 +206,7 @@ DESCRIPTION = "Negative captions and images for anyone's pairs: make them, scree
 
 def parse(arguments: Sequence[str]) -> Any:
     """The verb that the user gave, with its options."""
-    check_names(arguments)
+    check_names(arguments, VERBS, prefix="triplets ")
     return tyro.extras.subcommand_cli_from_dict(
         {**VERBS}, args=list(arguments), prog="tripletclip triplets", description=DESCRIPTION
     )
-
-
-def check_names(arguments: Sequence[str]) -> None:
-    """Refuse an unknown verb or field in one line with the nearest name."""
-    if not arguments or arguments[0].startswith("-"):
-        return
-    if arguments[0] not in VERBS:
-        raise unknown_name("verb", f"triplets {arguments[0]}", [f"triplets {name}" for name in VERBS])
-    options = {"--help", *_options(VERBS[arguments[0]], "")}
-    for argument in arguments[1:]:
-        name = argument.split("=")[0].replace("_", "-")
-        if name.startswith("--") and name not in options:
-            raise unknown_name("field", name, options)
-
-
-def _options(verb: type[Any], prefix: str) -> set[str]:
-    """Every ``--name`` and ``--group.name`` of a dataclass."""
-    names: set[str] = set()
-    for entry in fields(verb):
-        name = prefix + entry.name.replace("_", "-")
-        if isinstance(entry.type, type) and is_dataclass(entry.type):
-            names |= _options(entry.type, f"{name}.")
-        elif not (get_origin(entry.type) is Annotated and tyro.conf.Positional in get_args(entry.type)):
-            names |= {f"--{name}"} | ({f"--{prefix}no-{entry.name.replace('_', '-')}"} if entry.type is bool else set())
-    return names

@@ -4,7 +4,6 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,14 +32,10 @@ from tripletclip.reporting.page import write_page
 from tripletclip.reporting.results import load_results, save_result
 from tripletclip.reporting.tables import print_report
 from tripletclip.scenes.benchmark import SetConfig, write_set
-from tripletclip.scenes.grammar import vocabulary
-from tripletclip.scenes.world import WORLDS, world_named
-from tripletclip.training.config import TrainConfig
-from tripletclip.training.loop import Interrupted, StepReport
-from tripletclip.training.loop import train as run_training
+from tripletclip.scenes.world import world_named
 
 if TYPE_CHECKING:
-    from tripletclip.cli import Demo, Evaluate, Report, Scenes, Train
+    from tripletclip.cli import Demo, Evaluate, Report, Scenes
 
 
 def demo(verb: "Demo") -> None:
@@ -93,7 +88,7 @@ def _watch_runs(show: Progress) -> Callable[[Mapping[str, float]], None]:
 
 
 @contextmanager
-def progress_display() -> Iterator[Progress]:
+def progress_display(*, disable: bool = False) -> Iterator[Progress]:
     """A progress bar with the time left on stderr."""
     columns = (
         SpinnerColumn(),
@@ -103,7 +98,7 @@ def progress_display() -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(compact=True),
     )
-    with Progress(*columns, console=Console(stderr=True)) as show:
+    with Progress(*columns, console=Console(stderr=True), disable=disable) as show:
         yield show
 
 
@@ -115,32 +110,9 @@ def scenes(verb: "Scenes") -> None:
     print(f"{len(Shards(folder)):,} rows in {folder}")
 
 
-def train(verb: "Train") -> None:
-    """One training run with a progress bar."""
-    names = {field.name for field in fields(TrainConfig)}
-    config = TrainConfig(**{name: value for name, value in vars(verb).items() if name in names})
-    with progress_display() as show:
-        task = show.add_task(config.objective, total=config.steps)
-
-        def watch(report: StepReport) -> None:
-            loss = f"{config.objective} · loss {report.values['loss']:.3f}"
-            show.update(task, completed=report.step, description=loss)
-
-        try:
-            folder = run_training(config, words=_all_words(), resume=verb.resume, overwrite=verb.overwrite, watch=watch)
-        except Interrupted as stop:
-            raise KeyboardInterrupt(f"{stop}; the same command with --resume goes on") from None
-    print(f"model: {folder} (open_clip: local-dir:{folder})")
-
-
-def _all_words() -> list[str]:
-    """The words of every world: a fresh model can read whichever wrote its data."""
-    return sorted({word for name in WORLDS for word in vocabulary(world_named(name))})
-
-
 def evaluate(verb: "Evaluate") -> None:
     """Measure models on benchmark folders, one result file each."""
-    sets = [_benchmark_set(folder) for folder in verb.data]
+    sets = [benchmark_set(folder) for folder in verb.data]
     for model in verb.model:
         results = measure(
             clip_encoder(load_clip(model), verb.device),
@@ -157,7 +129,8 @@ def evaluate(verb: "Evaluate") -> None:
     print_report(load_results(verb.out), title=str(verb.out))
 
 
-def _benchmark_set(folder: Path) -> BenchmarkSet:
+def benchmark_set(folder: Path) -> BenchmarkSet:
+    """The benchmark that a folder of shards holds."""
     shards = Shards(folder)
     if (folder / "classes.json").exists():
         return class_set(shards, "")

@@ -25,7 +25,7 @@ from tripletclip.evaluation.encoder import clip_encoder
 from tripletclip.evaluation.suite import BenchmarkSet, class_set, evaluate, pair_set, retrieval_set
 from tripletclip.files import write_atomic
 from tripletclip.models import Clip, load_clip, weights_hash
-from tripletclip.objectives.losses import OBJECTIVES, objective_named
+from tripletclip.objectives.losses import COMPARED, objective_named
 from tripletclip.processes import run_processes
 from tripletclip.recipes.embedded import MODEL, Budget
 from tripletclip.reporting.results import Metric, Result, save_result
@@ -54,7 +54,7 @@ class DemoConfig:
 
     def method_names(self) -> tuple[str, ...]:
         """The methods to train, checked."""
-        return tuple(objective_named(name).name for name in self.methods) or tuple(OBJECTIVES)
+        return tuple(objective_named(name).name for name in self.methods) or tuple(COMPARED)
 
     def identity(self) -> dict[str, Any]:
         """What must be equal for a demo to go on; more seeds or methods may be added to it."""

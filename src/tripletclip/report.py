@@ -10,7 +10,7 @@ from tripletclip.data.shards import Shards
 from tripletclip.demo import DemoConfig, revision
 from tripletclip.evaluation.encoder import clip_encoder, encode_distinct
 from tripletclip.models import load_clip
-from tripletclip.objectives.losses import OBJECTIVES
+from tripletclip.objectives.losses import COMPARED
 from tripletclip.reporting.curves import RunSet
 from tripletclip.reporting.gallery import Choice, GalleryItem
 from tripletclip.reporting.page import write_page
@@ -68,7 +68,7 @@ def gallery(config: DemoConfig) -> list[GalleryItem]:
     chosen: list[int] = []
     for split in sorted(set(splits)):
         chosen += [index for index, name in enumerate(splits) if name == split][:EXAMPLES_PER_SPLIT]
-    trained = [method for method in OBJECTIVES if (_model(config, method) / DONE_FILE).exists()]
+    trained = [method for method in COMPARED if (_model(config, method) / DONE_FILE).exists()]
     choices = {method: _choices(config, method, shards, chosen) for method in trained}
     return [
         GalleryItem(

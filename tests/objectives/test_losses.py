@@ -5,7 +5,7 @@ import torch
 from paper_formulas import HALVES, NAMES, made
 
 from tripletclip.errors import UserError
-from tripletclip.objectives.losses import OBJECTIVES, Features, contrastive_losses, objective_named
+from tripletclip.objectives.losses import COMPARED, Features, contrastive_losses, objective_named
 
 ROLES = {
     "clip": {"image", "caption"},
@@ -21,7 +21,7 @@ def test_roles_and_passes(name: str) -> None:
     objective = objective_named(name)
     assert set(objective.roles) == ROLES[name]
     assert objective.passes == len(ROLES[name]) == sum(HALVES[name])
-    assert OBJECTIVES[name].name == name
+    assert COMPARED[name].name == name
 
 
 def test_an_unknown_objective_names_the_nearest() -> None:

@@ -8,7 +8,8 @@ import torch
 from made_batches import made_batch, tiny_clip
 from tiny_runs import tiny
 
-from tripletclip.objectives.losses import OBJECTIVES, Features
+from tripletclip.models import with_bias
+from tripletclip.objectives.losses import OBJECTIVES, Features, objective_named
 from tripletclip.training import step
 from tripletclip.training.settings import Retain
 from tripletclip.training.step import Learner, encode_batch, train_step
@@ -16,7 +17,7 @@ from tripletclip.training.step import Learner, encode_batch, train_step
 
 def learner(objective: str, micro_batch: int | None, **more: object) -> Learner:
     """In double precision, so that a factor or a missing row cannot hide behind rounding."""
-    clip = tiny_clip()
+    clip = with_bias(tiny_clip()) if objective_named(objective).needs_bias else tiny_clip()
     clip.model.double()
     with torch.no_grad():
         clip.model.logit_scale.fill_(1.5)

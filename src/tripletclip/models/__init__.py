@@ -4,7 +4,7 @@ A model is open_clip's own class. A saved folder is an open_clip ``local-dir``: 
 it with ``open_clip.create_model_and_transforms("local-dir:FOLDER")``.
 """
 
-from tripletclip.models.build import ModelConfig, build, build_model, fresh_clip, new_clip, open_clip_config
+from tripletclip.models.build import ModelConfig, build, build_model, fresh_clip, new_clip, open_clip_config, with_bias
 from tripletclip.models.clip import Clip, image_features, text_features
 from tripletclip.models.flops import flops_known, forward_flops
 from tripletclip.models.folder import CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, save_clip, weights_hash
@@ -31,4 +31,5 @@ __all__ = [
     "save_clip",
     "text_features",
     "weights_hash",
+    "with_bias",
 ]

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import open_clip
@@ -112,3 +112,16 @@ def check_extras(cfg: Mapping[str, Any]) -> None:
     """Raise :class:`UserError` where text tower or tokenizer are Hugging Face's and transformers is not installed."""
     if "hf_model_name" in cfg["text_cfg"] or "hf_tokenizer_name" in cfg["text_cfg"]:
         require("hf", "this model's text tower or tokenizer", "transformers")
+
+
+FIRST_BIAS = -10.0
+"""``logit_bias`` at the start: most pairs are no match (Zhai et al. 2023, arXiv 2303.15343, section 3.2)."""
+
+
+def with_bias(clip: Clip) -> Clip:
+    """``clip`` with a trainable ``logit_bias``, which the sigmoid objectives add to every logit; one that is there
+    stays."""
+    if clip.model.logit_bias is not None:
+        return clip
+    clip.model.logit_bias = nn.Parameter(torch.tensor(FIRST_BIAS))
+    return replace(clip, cfg={**clip.cfg, "init_logit_bias": FIRST_BIAS})

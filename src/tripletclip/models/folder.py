@@ -16,8 +16,8 @@ from tripletclip.errors import UserError
 from tripletclip.files import write_atomic
 from tripletclip.models.build import build_model
 from tripletclip.models.clip import Clip, preprocessing
-from tripletclip.models.tokenizers import TOKENIZER_FILE as TOKENIZER_FILE
 from tripletclip.models.tokenizers import CLIP_WORDS, WordTokenizer, folder_tokenizer, words_of
+from tripletclip.models.tokenizers import TOKENIZER_FILE as TOKENIZER_FILE
 
 CONFIG_FILE, WEIGHTS_FILE = "open_clip_config.json", "open_clip_model.safetensors"
 

@@ -1,7 +1,7 @@
 """The objectives of the paper (Patel et al. 2024, arXiv 2411.02545) and their relatives, by name.
 
 X, Y: images and captions; X', Y': their hard negatives. Half 0 is the positive, half 1 the negative. Adding a softmax
-objective is one entry in ``OBJECTIVES``. Shapes: N pairs, D features.
+objective is one entry in ``COMPARED``. Shapes: N pairs, D features.
 """
 
 from collections.abc import Mapping
@@ -71,7 +71,7 @@ class Objective:
 CLIP = Pattern(image_to_text=((0,),), text_to_image=((0,),))
 TRIPLET = Pattern(image_to_text=((0, 1), (0, 1)), text_to_image=((0,), (1,)))
 
-OBJECTIVES: dict[str, Objective] = {
+COMPARED: dict[str, Objective] = {
     objective.name: objective
     for objective in (
         # L_CLIP = (L_CL(X->Y) + L_CL(Y->X)) / 2, Eq. 1.
@@ -100,7 +100,7 @@ OBJECTIVES: dict[str, Objective] = {
 }
 """The objectives that the demo trains side by side."""
 
-ALL_OBJECTIVES: dict[str, Objective] = OBJECTIVES | {
+OBJECTIVES: dict[str, Objective] = COMPARED | {
     objective.name: objective
     for objective in (
         # L_CLIP + lambda1 L_in-modal + lambda2 L_cross-modal, Goel et al. 2022.
@@ -132,10 +132,10 @@ def objective_named(name: str, *, neg_captions: int = 1) -> Objective:
     Raises:
         UserError: an unknown name, or a number of negative captions that the objective cannot use.
     """
-    if name not in ALL_OBJECTIVES:
-        raise unknown_name("objective", name, ALL_OBJECTIVES)
+    if name not in OBJECTIVES:
+        raise unknown_name("objective", name, OBJECTIVES)
     if neg_captions == 1:
-        return ALL_OBJECTIVES[name]
+        return OBJECTIVES[name]
     if neg_captions < 1:
         raise UserError(f"neg_captions is {neg_captions}; give at least 1")
     if name != "negclip":
@@ -143,7 +143,7 @@ def objective_named(name: str, *, neg_captions: int = 1) -> Objective:
     # Eq. 2 with Y' of K N captions: NegCLIP's four rule-made negatives a pair.
     asked = tuple(range(1 + neg_captions))
     pattern = Pattern(image_to_text=(asked,), text_to_image=((0,), *[()] * neg_captions))
-    return replace(OBJECTIVES[name], title="NegCLIP", pattern=pattern)
+    return replace(COMPARED[name], title="NegCLIP", pattern=pattern)
 
 
 def contrastive_losses(

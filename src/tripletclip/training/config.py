@@ -6,11 +6,13 @@ from pathlib import Path
 
 from tripletclip.errors import UserError, unknown_name
 from tripletclip.models import ModelConfig
-from tripletclip.objectives.losses import Objective, objective_named
-from tripletclip.training.settings import Retain, Tune
+from tripletclip.objectives.losses import HardNegatives, Objective, objective_named, refuse_settings
+from tripletclip.training.settings import Feed, Hard, Retain, Tune
 
 TRACKERS = ("tensorboard", "wandb")
 PRECISIONS = ("fp32", "bf16")
+PLAIN_FORM = {"siglip": "siglip", "siglip-triplet": "siglip", "cyclip": "cyclip", "cyclip-triplet": "cyclip"}
+"""What an objective becomes on pairs without negatives; the others become plain CLIP."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +23,9 @@ class TrainConfig:
     keep             a selection made by screening: rows whose keys are not in it are left out; none: all rows
     out              folder of the run: metrics.jsonl, state.pt, and at the end the model as an open_clip local-dir
     objective        a name of ``OBJECTIVES``: clip, negclip, negimage, tripletclip, clip-on-triplets, ...
-    init             model to start from; none: fresh weights of ``model`` drawn from ``seed``
+    init             model to start from, anything that ``load_clip`` takes; none: fresh weights from ``seed``
+    model            architecture of a fresh model: sizes of a small one, or a name of open_clip
+    feed, hard       what a batch is made of, and how much its hard negatives count
     steps            optimizer steps
     passes_per_step  images plus texts encoded in a step on all ranks together; a step has
                      passes_per_step / (passes of one pair) pairs
@@ -43,8 +47,10 @@ class TrainConfig:
     out: Path
     objective: str = "tripletclip"
     keep: Path | None = None
-    init: Path | None = None
-    model: ModelConfig = field(default_factory=ModelConfig)
+    init: Path | str | None = None
+    model: ModelConfig | str = field(default_factory=ModelConfig)
+    feed: Feed = field(default_factory=Feed)
+    hard: Hard = field(default_factory=Hard)
     steps: int = 1000
     passes_per_step: int = 192
     micro_batch: int | None = None
@@ -84,6 +90,7 @@ class TrainConfig:
                 f"passes_per_step is {self.passes_per_step}; {self.objective} encodes {self.goal.passes} images and "
                 f"texts a pair, so give a multiple of {self.goal.passes} (of 12 to compare all objectives)"
             )
+        refuse_settings(self.goal, self.hard_negatives, has_bias=self.goal.needs_bias)
         if self.precision not in PRECISIONS:
             raise UserError(f"precision is '{self.precision}'; give {' or '.join(PRECISIONS)}")
         if self.skip_spikes is not None and self.skip_spikes <= 1:
@@ -97,12 +104,27 @@ class TrainConfig:
     @property
     def goal(self) -> Objective:
         """The objective itself."""
-        return objective_named(self.objective)
+        return objective_named(self.objective, neg_captions=self.feed.neg_count)
+
+    @property
+    def plain_goal(self) -> Objective:
+        """What the objective becomes on pairs without negatives."""
+        return objective_named(PLAIN_FORM.get(self.objective, "clip"))
+
+    @property
+    def hard_negatives(self) -> HardNegatives:
+        """``hard`` as the objectives take it."""
+        return HardNegatives(**asdict(self.hard))
 
     @property
     def pairs_per_step(self) -> int:
         """Positive pairs in a step, on all ranks together."""
         return self.passes_per_step // self.goal.passes
+
+    @property
+    def plain_pairs_per_step(self) -> int:
+        """Pairs in a step without negatives, which has as many passes."""
+        return self.passes_per_step // self.plain_goal.passes
 
     def identity(self) -> dict[str, object]:
         """What must be equal for a run to go on: all but where and how files are written, and who does the work."""

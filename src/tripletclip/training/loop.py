@@ -14,7 +14,7 @@ from tripletclip.data.loader import Batch, Loader
 from tripletclip.data.shards import Shards
 from tripletclip.errors import UserError
 from tripletclip.files import write_atomic
-from tripletclip.models import Clip, forward_flops, load_clip, new_clip, save_clip
+from tripletclip.models import Clip, forward_flops, fresh_clip, load_clip, new_clip, save_clip, with_bias
 from tripletclip.training.config import TrainConfig
 from tripletclip.training.distributed import Ranks, all_ranks
 from tripletclip.training.log import Journal, Stopwatch, bound_by, peak_flops
@@ -34,7 +34,7 @@ from tripletclip.training.state import (
     save_state,
 )
 from tripletclip.training.step import Learner, batch_halves, batch_objective, train_step
-from tripletclip.training.tune import add_adapters, freeze, without_adapters
+from tripletclip.training.tune import add_adapters, draw_anew, freeze, without_adapters
 
 BEST_FOLDER = "best"
 """Where the best model so far lies, inside the folder of a run that has a judge."""
@@ -128,9 +128,9 @@ def _prepared(
     overwrite: bool,
 ) -> Run:
     """Everything that a run needs, in the state that it goes on from. Checks come before any write."""
-    clip = load_clip(config.init) if config.init else new_clip(config.model, words, config.seed)
+    clip = first_clip(config, words)
     shards = Shards(config.data, keep=config.keep)
-    loader = _loader(config, shards, clip, ranks)
+    loader = make_loader(config, shards, clip, ranks)
     if ranks.is_first:
         _prepare_folder(config, resume=resume, overwrite=overwrite)
     ranks.wait()
@@ -165,22 +165,46 @@ def _prepared(
     )
 
 
-def _loader(config: TrainConfig, shards: Shards, clip: Clip, ranks: Ranks) -> Loader:
-    if config.pairs_per_step % ranks.size:
+def first_clip(config: TrainConfig, words: list[str]) -> Clip:
+    """The model before its first step: loaded or fresh, with a ``logit_bias`` where the objective needs one."""
+    if config.init:
+        clip = load_clip(config.init)
+    elif isinstance(config.model, str):
+        clip = fresh_clip(config.model, config.seed)
+    else:
+        clip = new_clip(config.model, words, config.seed)
+    draw_anew(clip, config.tune, config.seed)
+    return with_bias(clip) if config.goal.needs_bias else clip
+
+
+def make_loader(config: TrainConfig, shards: Shards, clip: Clip, ranks: Ranks) -> Loader:
+    """The batches of one rank. Raises :class:`UserError` for data that the objective cannot use."""
+    feed = config.feed
+    pairs, plain_pairs = config.pairs_per_step, config.plain_pairs_per_step
+    if pairs % ranks.size or (feed.plain_share and plain_pairs % ranks.size):
         raise UserError(
-            f"a step has {config.pairs_per_step} pairs, which {ranks.size} processes cannot share evenly; "
-            f"choose passes_per_step such that its pairs are a multiple of {ranks.size}"
+            f"a step has {pairs} pairs ({plain_pairs} without negatives), which {ranks.size} processes cannot share "
+            f"evenly; choose passes_per_step such that both are multiples of {ranks.size}"
         )
     return Loader(
         shards,
         tokenize=clip.tokenizer,
         image_size=clip.image_size,
-        batch_size=config.pairs_per_step // ranks.size,
+        batch_size=pairs // ranks.size,
         seed=config.seed,
         roles=config.goal.roles,
+        transform=replace(clip.transform, crop=feed.crop, resize=feed.resize),
+        captions=feed.captions,
+        neg_captions=feed.neg_captions,
+        neg_count=feed.neg_count,
+        plain_share=feed.plain_share,
+        plain_data=Shards(feed.plain_data) if feed.plain_data else None,
+        plain_size=plain_pairs // ranks.size,
         workers=config.workers,
         rank=ranks.rank,
         world_size=ranks.size,
+        device=ranks.device,
+        max_bad_fraction=feed.max_bad_fraction,
     )
 
 

@@ -1,6 +1,7 @@
 """Settings of a run that stand for one idea each. Nothing heavy is imported here: --help shows them."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from tripletclip.errors import UserError
@@ -16,6 +17,10 @@ class Tune:
     freeze_image: Blocks = 0
     """Blocks of the image tower that stay as they are, with what lies before them; `all`: the tower (LiT, Table 8)."""
     freeze_text: Blocks = 0
+    """The same of the text tower."""
+    fresh_image: bool = False
+    """Draw the weights of the image tower anew before the first step."""
+    fresh_text: bool = False
     """The same of the text tower."""
     lora_image: int = 0
     """Rank of low-rank adapters in the image tower, whose own weights then stay; 0: none. Needs the extra hf."""
@@ -66,3 +71,39 @@ class Retain:
                 raise UserError(f"{name} is {vars(self)[name]}; give 0 or more")
         if not 0 <= self.momentum <= 1:
             raise UserError(f"momentum is {self.momentum}; give a share between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feed:
+    """What a batch is made of. The default: each row's caption and its one negative, the middle of its picture."""
+
+    captions: tuple[str, ...] = ("caption",)
+    """Columns that each visit draws its caption from, such as `caption rewritten_caption` (LaCLIP)."""
+    neg_captions: tuple[str, ...] = ("neg_caption",)
+    """Columns of negative captions."""
+    neg_count: int = 1
+    """Negative captions a pair; more than one for negclip only."""
+    plain_share: float = 0.0
+    """Share of the steps that are plain pairs, of as many passes as the others."""
+    plain_data: Path | None = None
+    """Shards that those pairs are drawn from; none: the same rows."""
+    crop: Literal["centre", "random"] = "centre"
+    """random: open_clip's random resized crop, drawn from (seed, position)."""
+    resize: Literal["exact", "fast", "draft"] = "exact"
+    """fast: other filters, pixels within 2 of 255; draft: large photos are also halved while they are decoded."""
+    max_bad_fraction: float = 0.01
+    """Stop where more of the rows have a picture that does not decode."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hard:
+    """How much hard negatives count; the default is the paper's. Formulas: docs/deviations.md."""
+
+    weight: float = 1.0
+    """A hard negative's share of a softmax denominator."""
+    margin: float = 0.0
+    """Cosine that is added to hard negatives."""
+    temperature: float = 1.0
+    """Divides the logits of hard negatives once more."""
+    pair_weight: float = 1.0
+    """Weight of the terms that the negative pairs ask themselves."""

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from tripletclip.data.loader import Batch
 from tripletclip.errors import UserError
 from tripletclip.models import Clip, image_features, text_features
-from tripletclip.objectives.losses import Features, Objective, contrastive_losses, objective_named
+from tripletclip.objectives.losses import Features, HardNegatives, Objective, contrastive_losses
 from tripletclip.training.config import TrainConfig
 from tripletclip.training.distributed import Ranks
 from tripletclip.training.optim import MAX_LOG_SCALE, make_optimizer
@@ -22,9 +22,6 @@ from tripletclip.training.retain import Keeper
 
 NORM_MEMORY = 0.98
 """Share of the running mean of gradient norms that a step leaves; about the last fifty steps count."""
-
-PLAIN_FORM = {"siglip": "siglip", "siglip-triplet": "siglip", "cyclip": "cyclip", "cyclip-triplet": "cyclip"}
-"""What an objective becomes on pairs without negatives; the others become plain CLIP."""
 
 
 @dataclass(kw_only=True)
@@ -114,8 +111,15 @@ def _take_gradients(again: Sequence[Tensor], whole: Sequence[Tensor], part: slic
 def _losses(learner: Learner, batch: Batch, features: Features) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Every term and the report; :class:`UserError` on all ranks if a loss is not finite on one."""
     config, clip = learner.config, learner.clip
+    objective = batch_objective(config, batch)
     losses, report = contrastive_losses(
-        batch_objective(config, batch), features, clip.model.logit_scale.exp(), chunk=config.chunk
+        objective,
+        features,
+        clip.model.logit_scale.exp(),
+        logit_bias=clip.model.logit_bias if objective.needs_bias else None,
+        chunk=config.chunk,
+        hard=config.hard_negatives if objective.pattern.has_hard() else HardNegatives(),
+        group=learner.ranks.group,
     )
     named = {**losses, **learner.keeper.losses(clip, batch, features)}
     finite = bool(torch.isfinite(torch.stack([loss.detach() for loss in named.values()])).all())
@@ -142,7 +146,7 @@ def _is_usual(learner: Learner, norm: Tensor) -> bool:
 def batch_objective(config: TrainConfig, batch: Batch) -> Objective:
     """The run's objective, or its plain form for a batch of pairs without negatives."""
     plain = batch.neg_image is None and batch.neg_text is None
-    return objective_named(PLAIN_FORM.get(config.objective, "clip")) if plain else config.goal
+    return config.plain_goal if plain else config.goal
 
 
 def encode_batch(config: TrainConfig, clip: Clip, batch: Batch, part: slice | None = None) -> Features:

@@ -15,7 +15,7 @@ from torch import nn
 
 from tripletclip.errors import UserError
 from tripletclip.extras import require
-from tripletclip.models import Clip
+from tripletclip.models import Clip, build_model
 from tripletclip.training.settings import Blocks, Tune
 
 Tower = Literal["image", "text"]
@@ -150,3 +150,20 @@ def _linear_maps(model: nn.Module, tower: Tower) -> list[str]:
     if not names:
         raise UserError(f"lora_{tower} needs a tower of open_clip's transformer blocks, and this one has none")
     return names
+
+
+# ---- fresh towers --------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def draw_anew(clip: Clip, tune: Tune, seed: int) -> None:
+    """Give the towers that ``tune`` names fresh weights, as open_clip draws them for the architecture."""
+    anew = {"image": tune.fresh_image, "text": tune.fresh_text}
+    if not any(anew.values()):
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = dict(build_model(clip.cfg).named_parameters())
+    for name, place in places(clip.model).items():
+        if place.tower and anew[place.tower]:
+            clip.model.get_parameter(name).copy_(fresh[name])

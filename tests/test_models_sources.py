@@ -1,6 +1,7 @@
 """Models of others: open_clip's by name, from folders and from the Hub; features equal to open_clip's own."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -84,11 +85,22 @@ def test_a_model_with_hugging_face_words_keeps_them(tmp_path: Path) -> None:
     assert again.shape == (2, 20) and again[:, :3].tolist() == [[2, 3, 0], [2, 1, 0]]
 
 
+class Sly:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.path),)
+
+
 def test_a_foreign_pickle_is_not_run(tmp_path: Path) -> None:
     open_clip_folder(tmp_path / "model", TINY, "open_clip_pytorch_model.bin")
-    torch.save(Path(tmp_path), tmp_path / "model" / "open_clip_pytorch_model.bin")
+    torch.save({"weights": Sly(tmp_path / "run")}, tmp_path / "model" / "open_clip_pytorch_model.bin")
     with pytest.raises(UserError, match=r"open_clip_pytorch_model\.bin is torn or foreign"):
         load_clip(tmp_path / "model")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_captioner_is_refused(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_both_hold_a_run_near_its_start(data: Path, tmp_path: Path) -> None:
     def distance(name: str, retain: Retain) -> float:
         folder = run(tiny(data, tmp_path / name, init=start, retain=retain, learning_rate=5e-3))
         pairs = zip(load_clip(start).model.parameters(), load_clip(folder).model.parameters(), strict=True)
-        return sum((one - two).pow(2).sum().item() for one, two in pairs)
+        return float(sum((one - two).pow(2).sum().item() for one, two in pairs))
 
     free, pulled = distance("free", Retain()), distance("l2", Retain(l2=10.0))
     taught = distance("distill", Retain(distill=50.0, momentum=1.0))
@@ -134,7 +134,7 @@ def test_pareto_front_by_hand() -> None:
 )
 def test_bad_settings_are_refused(settings: dict[str, float], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        Retain(**settings)
+        Retain(**settings).check()
 
 
 def test_a_pull_to_the_start_and_adapters_exclude_each_other() -> None:

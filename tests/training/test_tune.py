@@ -173,7 +173,7 @@ def test_one_tower_is_drawn_anew_and_the_other_stays() -> None:
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        Tune(**settings)
+        Tune(**settings).check()
 
 
 def test_more_blocks_than_there_are() -> None:

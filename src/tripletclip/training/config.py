@@ -75,6 +75,8 @@ class TrainConfig:
     trackers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self.tune.check()
+        self.retain.check()
         for name in ("steps", "passes_per_step", "micro_batch", "chunk", "log_every", "save_every", "keep_last"):
             number = vars(self)[name]
             if number is not None and number < 1:

@@ -33,7 +33,8 @@ class Tune:
     decay_everything: bool = False
     """Weight decay on norms, biases and logit_scale too, as in the paper. Deviation: off by default."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise :class:`UserError` for settings that make no sense; the command line's parser would box it."""
         for tower in ("image", "text"):
             frozen, rank = vars(self)[f"freeze_{tower}"], vars(self)[f"lora_{tower}"]
             if frozen != "all" and frozen < 0:
@@ -65,7 +66,8 @@ class Retain:
     l2: float = 0.0
     """Weight of the squared distance of all trained weights from where they started."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise :class:`UserError` for settings that make no sense; the command line's parser would box it."""
         for name in ("distill", "l2"):
             if vars(self)[name] < 0:
                 raise UserError(f"{name} is {vars(self)[name]}; give 0 or more")

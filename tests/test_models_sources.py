@@ -17,6 +17,7 @@ from PIL import Image
 from tripletclip.data.transforms import TransformConfig
 from tripletclip.errors import UserError
 from tripletclip.models import ModelConfig, fresh_clip, load_clip, new_clip, save_clip
+from tripletclip.screening.score_models import load_score_model
 
 
 @pytest.fixture
@@ -58,6 +59,17 @@ def test_what_was_loaded_is_saved_again(tmp_path: Path, cfg: dict[str, Any]) -> 
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8))
     pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
     torch.testing.assert_close(preprocess(picture), again.pixels(pixels, "cpu")[0], rtol=0, atol=1e-5)
+
+
+def test_scores_prepare_pictures_as_open_clip_does(tmp_path: Path) -> None:
+    """A model that squashes; pixels within 1 of 255, times 1/0.4 for the deviation."""
+    open_clip_folder(tmp_path / "model", TINY)
+    _, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{tmp_path / 'model'}")
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8))
+    picture.save(tmp_path / "picture.png")
+    scorer = load_score_model(str(tmp_path / "model"), torch.device("cpu"))
+    ours = scorer.prepare((tmp_path / "picture.png").read_bytes())
+    torch.testing.assert_close(ours, preprocess(picture), rtol=0, atol=0.01)
 
 
 def test_words_of_a_model_that_was_there_before_do_not_stay(tmp_path: Path) -> None:

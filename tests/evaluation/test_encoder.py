@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import open_clip
@@ -11,7 +12,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 from tripletclip.errors import UserError
-from tripletclip.evaluation.encoder import ClipEncoder, ConstantEncoder, FeatureTable, encode_distinct, text_lengths
+from tripletclip.evaluation.encoder import (
+    ClipEncoder,
+    ConstantEncoder,
+    FeatureTable,
+    clip_encoder,
+    encode_distinct,
+    text_lengths,
+)
+from tripletclip.models import ModelConfig, new_clip
 
 CONTEXT, START, END = 20, 30, 31
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -105,6 +114,20 @@ def test_images_are_normalised_unit_vectors_in_their_order() -> None:
             assert torch.allclose(feature_D, expected_D, atol=1e-5)
     assert features_ND.dtype == torch.float32
     assert torch.allclose(features_ND.norm(dim=1), torch.ones(5), atol=1e-6)
+
+
+def test_a_model_gets_the_square_that_it_was_trained_on() -> None:
+    """A picture of 32 by 16 whose white quarter lies outside the middle square: only a model that squashes sees it."""
+    wide = np.zeros((16, 32, 3), dtype=np.uint8)
+    wide[:, 24:] = 255
+    file = io.BytesIO()
+    Image.fromarray(wide).save(file, "PNG")
+    squashed = io.BytesIO()
+    Image.fromarray(wide).resize((16, 16), Image.Resampling.BICUBIC).save(squashed, "PNG")
+    clip = new_clip(ModelConfig(image_size=16, patch_size=8), ["a"], 0)
+    found = clip_encoder(replace(clip, resize_mode="squash")).encode_images([file.getvalue()])
+    torch.testing.assert_close(found, clip_encoder(clip).encode_images([squashed.getvalue()]), rtol=0, atol=1e-6)
+    assert (found - clip_encoder(clip).encode_images([file.getvalue()])).abs().max() > 1e-3
 
 
 def test_dictionary_output_is_read_too() -> None:

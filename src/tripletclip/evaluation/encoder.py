@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from tripletclip.data.transforms import ImageError, decode_image
+from tripletclip.data.transforms import EXACT, ImageError, TransformConfig, decode_image
 from tripletclip.errors import UserError
 from tripletclip.models import Clip, image_features, text_features
 
@@ -69,7 +69,8 @@ class ConstantEncoder:
 class ClipEncoder:
     """An open_clip CLIP with its tokenizer and its preprocessing.
 
-    ``tokenize`` maps strings to int64 [B, L] padded with 0; ``mean`` and ``std`` are per channel, of pixels in 0..1.
+    ``tokenize`` maps strings to int64 [B, L] padded with 0; ``mean`` and ``std`` are per channel, of pixels in 0..1;
+    ``transform`` says how a picture becomes a square.
     Pixels travel to ``device`` as uint8 and are normalised there. The model runs in eval mode and gets its mode back.
     """
 
@@ -81,6 +82,7 @@ class ClipEncoder:
         image_size: int,
         mean: Sequence[float],
         std: Sequence[float],
+        transform: TransformConfig = EXACT,
         device: torch.device | str = "cpu",
         batch_size: int = 256,
     ) -> None:
@@ -88,6 +90,7 @@ class ClipEncoder:
         self.model = model
         self.tokenize = tokenize
         self.image_size = image_size
+        self.transform = transform
         self.device = torch.device(device)
         self.batch_size = batch_size
         self._mean = torch.tensor(mean, device=self.device).view(1, 3, 1, 1)
@@ -123,7 +126,7 @@ class ClipEncoder:
         decoded = []
         for number, data in enumerate(images, start):
             try:
-                decoded.append(decode_image(data, self.image_size))
+                decoded.append(decode_image(data, self.image_size, self.transform))
             except ImageError as error:
                 raise UserError(f"image {number} of those to encode does not decode ({error}); replace it") from error
         return torch.stack(decoded)
@@ -132,7 +135,13 @@ class ClipEncoder:
 def clip_encoder(clip: Clip, device: torch.device | str = "cpu") -> ClipEncoder:
     """The encoder of one of our models."""
     return ClipEncoder(
-        clip.model, clip.tokenizer, image_size=clip.image_size, mean=clip.mean, std=clip.std, device=device
+        clip.model,
+        clip.tokenizer,
+        image_size=clip.image_size,
+        mean=clip.mean,
+        std=clip.std,
+        transform=clip.transform,
+        device=device,
     )
 
 

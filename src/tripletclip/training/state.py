@@ -73,7 +73,7 @@ def save_state(config: TrainConfig, parts: Parts, progress: Progress) -> None:
     )
     newest = config.out / STATE_FILE
     if config.keep_last > 1:
-        write_atomic(config.out / OLD_STATE.format(progress.step), buffer.getvalue())
+        write_atomic(config.out / OLD_STATE.format(f"{progress.step:07d}"), buffer.getvalue())
         for old in sorted(config.out.glob(OLD_STATE.format("*")))[: -config.keep_last]:
             old.unlink()
     write_atomic(newest, buffer.getvalue())

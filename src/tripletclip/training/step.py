@@ -55,7 +55,8 @@ def train_step(learner: Learner, batch: Batch) -> dict[str, float]:
     model = learner.clip.model
     start = time.perf_counter()
     learner.ranks.average_gradients(model)
-    learner.ranks_seconds += time.perf_counter() - start
+    if learner.ranks.size > 1:
+        learner.ranks_seconds += time.perf_counter() - start
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), learner.config.clip_gradient)
     if _is_usual(learner, norm):
         learner.optimizer.step()

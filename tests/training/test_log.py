@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,6 @@ from made_batches import made_batch, tiny_clip
 from tiny_runs import metrics, run, tiny
 
 from tripletclip.errors import UserError
-from tripletclip.training import log
 from tripletclip.training.log import SPEED, Stopwatch, bound_by, peak_flops
 from tripletclip.training.loop import StepReport
 from tripletclip.training.state import METRICS_FILE
@@ -45,7 +45,7 @@ def test_a_sentence_at_the_end_of_each_epoch(data: Path, tmp_path: Path) -> None
 
 def test_shares_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten seconds, of which 6 waiting for data and 1 for the other ranks: 40 pairs, 2e9 of 1e9 FLOPs a second."""
-    monkeypatch.setattr(log.time, "perf_counter", lambda: 10.0)
+    monkeypatch.setattr(time, "perf_counter", lambda: 10.0)
     stopwatch = Stopwatch(pairs=40, flops=2e9, data=6.0, ranks=1.0, since=0.0)
     found = stopwatch.read(1e9)
     assert found == {"pairs_per_second": 4.0, "data_share": 0.6, "ranks_share": 0.1, "mfu": 0.2}
@@ -63,9 +63,9 @@ def test_tensorboard_gets_what_the_lines_say(data: Path, tmp_path: Path) -> None
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     folder = run(tiny(data, tmp_path / "run", trackers=("tensorboard",), steps=3))
-    events = EventAccumulator(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
-    events.Reload()  # type: ignore[no-untyped-call]
-    found = [(event.step, event.value) for event in events.Scalars("train/loss")]  # type: ignore[no-untyped-call]
+    events = EventAccumulator(str(folder / "tensorboard"))
+    events.Reload()
+    found = [(event.step, event.value) for event in events.Scalars("train/loss")]
     assert found == [(line["step"], pytest.approx(line["loss"])) for line in metrics(folder)]
 
 

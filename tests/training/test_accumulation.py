@@ -48,6 +48,16 @@ def test_every_gradient_equals_that_of_the_whole_batch(objective: str, micro_bat
         torch.testing.assert_close(gradient, expected[name], rtol=1e-10, atol=1e-14, msg=name)
 
 
+def test_recomputed_activations_give_the_same_gradients() -> None:
+    kept, again = learner("tripletclip", 3), learner("tripletclip", 3)
+    again.clip.model.set_grad_checkpointing()
+    values, values_again = (train_step(one, made_batch(7)) for one in (kept, again))
+    assert values_again == pytest.approx(values, rel=1e-12)
+    expected = gradients(kept)
+    for name, gradient in gradients(again).items():
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-12, atol=1e-15, msg=name)
+
+
 def test_distillation_and_l2_are_counted_once() -> None:
     """Away from the start, so that both pull."""
     retain = Retain(distill=2.0, l2=0.1)

@@ -1,5 +1,6 @@
 """Two processes give what one gives, through torchrun's own launcher; a rank that fails takes the others with it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 from tiny_runs import run, tiny
 from tripletclip.errors import UserError
+from tripletclip.training.settings import Feed
 try:
     run(tiny(Path({data!r}), Path({out!r}), **{settings}))
 except UserError as error:
@@ -52,6 +54,15 @@ def test_two_processes_train_the_model_that_one_trains(data: Path, tmp_path: Pat
     for (name, expected), found in pairs:
         if "in_proj_bias" not in name:  # Adam moves what has no gradient but rounding by whole steps
             torch.testing.assert_close(found, expected, rtol=0, atol=2e-4, msg=name)
+
+
+def test_bad_pictures_of_all_ranks_are_counted(tmp_path: Path) -> None:
+    """Rows 3 and 9 of 26 do not decode; six pairs a step meet both in an epoch, on whichever rank."""
+    data = make_shards(tmp_path / "data", broken=(3, 9))
+    settings = "dict(passes_per_step=24, feed=Feed(max_bad_fraction=0.5))"
+    ran = torchrun(2, data, tmp_path / "two", settings)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert json.loads((tmp_path / "two" / "done.json").read_text())["bad_images"] == {"image: corrupt": 2}
 
 
 def test_a_rank_that_fails_stops_the_run_with_a_message(tmp_path: Path) -> None:

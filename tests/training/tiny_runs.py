@@ -48,8 +48,8 @@ def picture(seed: int, colour: int) -> bytes:
     return buffer.getvalue()
 
 
-def make_shards(folder: Path, *, negatives: bool = True) -> Path:
-    """A shard of triplets, or of plain pairs."""
+def make_shards(folder: Path, *, negatives: bool = True, broken: tuple[int, ...] = ()) -> Path:
+    """A shard of triplets, or of plain pairs; the images of the rows ``broken`` end too early."""
     rows = []
     for number in range(ROWS):
         colour, shape = number % 3, SHAPES[number // 3 % 3]
@@ -58,7 +58,7 @@ def make_shards(folder: Path, *, negatives: bool = True) -> Path:
             Triplet(
                 key=f"{number:04d}",
                 caption=f"a {COLOURS[colour]} {shape}",
-                image=picture(2 * number, colour),
+                image=picture(2 * number, colour)[: 200 if number in broken else None],
                 neg_caption=f"a {COLOURS[other]} {shape}" if negatives else None,
                 neg_image=picture(2 * number + 1, other) if negatives else None,
             )

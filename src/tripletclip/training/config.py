@@ -135,4 +135,5 @@ class TrainConfig:
             *("workers", "micro_batch", "recompute"),
         )
         said = {name: value for name, value in asdict(self).items() if name not in free}
+        said["device"] = self.device.partition(":")[0]  # which of several GPUs is no part of what a run is
         return said | ({"keep": self.keep.name} if self.keep else {})

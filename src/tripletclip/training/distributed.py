@@ -7,7 +7,8 @@ features (see step.py) the gradient of ``logit_scale`` is ready before the tower
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -67,11 +68,13 @@ class Ranks:
             told /= self.size
         return dict(zip(values, told.tolist(), strict=True))
 
-    def same_weights(self, model: nn.Module) -> None:
-        """Give every rank the weights of rank 0."""
-        if self.size > 1:
-            for tensor in model.state_dict().values():
-                dist.broadcast(tensor, src=0, group=self.group)
+    def total(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """The sum of each count over the ranks, whatever names each rank has."""
+        if self.size == 1:
+            return dict(counts)
+        found: list[dict[str, int]] = [{} for _ in range(self.size)]
+        dist.all_gather_object(found, dict(counts), group=self.group)
+        return dict(sorted(sum(map(Counter, found), Counter[str]()).items()))
 
     def wait(self) -> None:
         """Go on when every rank is here."""

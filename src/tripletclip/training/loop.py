@@ -14,7 +14,7 @@ from tripletclip.data.loader import Batch, Loader
 from tripletclip.data.shards import Shards
 from tripletclip.errors import UserError
 from tripletclip.files import write_atomic
-from tripletclip.models import Clip, forward_flops, fresh_clip, load_clip, new_clip, save_clip, with_bias
+from tripletclip.models import Clip, flops_known, forward_flops, fresh_clip, load_clip, new_clip, save_clip, with_bias
 from tripletclip.training.config import TrainConfig
 from tripletclip.training.distributed import Ranks, all_ranks
 from tripletclip.training.log import Journal, Stopwatch, bound_by, peak_flops
@@ -111,8 +111,9 @@ def train(
         finally:
             if run.journal is not None:
                 run.journal.close()
+        bad_images = ranks.total(run.loader.bad)
         if ranks.is_first:
-            _finish(run)
+            _finish(run, bad_images)
         ranks.wait()
     return config.out
 
@@ -161,7 +162,7 @@ def _prepared(
         judge=judge,
         epoch_steps=max(1, len(shards) // config.pairs_per_step),
         watches={"log": Stopwatch(), "epoch": Stopwatch()},
-        peak=peak_flops(ranks.device, config.precision) if ranks.is_first else None,
+        peak=peak_flops(ranks.device, config.precision) if ranks.is_first and flops_known(clip.cfg) else None,
     )
 
 
@@ -279,13 +280,13 @@ def _save(run: Run, *, judged: bool) -> None:
     save_state(run.config, run.parts, progress)
 
 
-def _finish(run: Run) -> None:
+def _finish(run: Run, bad_images: dict[str, int]) -> None:
     """The model, then the marker that the run is done, then the states go."""
     out, progress = run.config.out, run.progress
     save_clip(run.plain_clip(), out)
     best = {} if progress.best is None else {"best": progress.best, "best_step": progress.best_step}
     skipped = {"skipped_steps": progress.skipped} if progress.skipped else {}
-    done = {"budget": asdict(progress.budget), "bad_images": run.loader.bad, **best, **skipped}
+    done = {"budget": asdict(progress.budget), "bad_images": bad_images, **best, **skipped}
     write_atomic(out / DONE_FILE, json.dumps(done).encode())
     for path in out.glob("state*.pt"):
         path.unlink()
@@ -296,7 +297,8 @@ def _spend(run: Run, batch: Batch) -> None:
     size = run.learner.ranks.size
     images, texts = batch_halves(batch_objective(run.config, batch), batch)
     count_images, count_texts = size * sum(map(len, images)), size * sum(map(len, texts))
-    image_flops, text_flops = forward_flops(run.learner.clip.cfg, texts[0].shape[1])
+    cfg = run.learner.clip.cfg
+    image_flops, text_flops = forward_flops(cfg, texts[0].shape[1]) if flops_known(cfg) else (0.0, 0.0)
     flops = 3 * (count_images * image_flops + count_texts * text_flops)
     budget = run.progress.budget
     budget.steps += 1

@@ -22,7 +22,8 @@ STATE_VERSION = 2
 
 @dataclass(kw_only=True)
 class Budget:
-    """What a run has spent so far, the run that it started from not included."""
+    """What a run has spent so far, the run that it started from not included; ``flops`` are 0 where the architecture's
+    are not known."""
 
     steps: int = 0
     pairs: int = 0

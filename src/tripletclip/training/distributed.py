@@ -7,7 +7,6 @@ features (see step.py) the gradient of ``logit_scale`` is ready before the tower
 
 import contextlib
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -68,13 +67,13 @@ class Ranks:
             told /= self.size
         return dict(zip(values, told.tolist(), strict=True))
 
-    def total(self, counts: Mapping[str, int]) -> dict[str, int]:
-        """The sum of each count over the ranks, whatever names each rank has."""
+    def joined(self, found: Mapping[str, str]) -> dict[str, str]:
+        """What any rank has found, by name: two ranks may meet the same row in different epochs."""
         if self.size == 1:
-            return dict(counts)
-        found: list[dict[str, int]] = [{} for _ in range(self.size)]
-        dist.all_gather_object(found, dict(counts), group=self.group)
-        return dict(sorted(sum(map(Counter, found), Counter[str]()).items()))
+            return dict(found)
+        told: list[dict[str, str]] = [{} for _ in range(self.size)]
+        dist.all_gather_object(told, dict(found), group=self.group)
+        return {name: value for one in told for name, value in one.items()}
 
     def wait(self) -> None:
         """Go on when every rank is here."""

@@ -5,6 +5,7 @@ import json
 import shutil
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -111,7 +112,7 @@ def train(
         finally:
             if run.journal is not None:
                 run.journal.close()
-        bad_images = ranks.total(run.loader.bad)
+        bad_images = dict(Counter(ranks.joined(run.loader.bad_keys).values()))
         if ranks.is_first:
             _finish(run, bad_images)
         ranks.wait()

@@ -40,7 +40,7 @@ def train(verb: "Train") -> None:
         task = show.add_task(config.objective, total=config.steps)
 
         def watch(report: StepReport) -> None:
-            show.update(task, completed=report.step, description=_said(config, report))
+            show.update(task, completed=report.step, description=_said(report))
             if report.note:
                 show.console.print(report.note)
 
@@ -54,11 +54,11 @@ def train(verb: "Train") -> None:
         print(f"model: {folder} (open_clip: local-dir:{folder})")
 
 
-def _said(config: TrainConfig, report: StepReport) -> str:
+def _said(report: StepReport) -> str:
+    """Loss, share of images that score their caption above its negative, scale, gradient norm; in few columns."""
     values = report.values
-    hard = f" · beats its negative {values['hard_accuracy']:.2f}" if "hard_accuracy" in values else ""
-    scale, norm = values["logit_scale"], values["gradient_norm"]
-    return f"{config.objective} · loss {values['loss']:.3f}{hard} · scale {scale:.1f} · gradient {norm:.2f}"
+    hard = f" · hard {values['hard_accuracy']:.2f}" if "hard_accuracy" in values else ""
+    return f"loss {values['loss']:.2f}{hard} · scale {values['logit_scale']:.0f} · norm {values['gradient_norm']:.1f}"
 
 
 def _config(verb: "Train") -> TrainConfig:

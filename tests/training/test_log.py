@@ -26,7 +26,7 @@ def test_every_line_has_losses_speed_and_what_was_waited_for(data: Path, tmp_pat
     assert [line["step"] for line in lines] == list(range(1, 11))
     for line in lines:
         assert line["loss"] == pytest.approx(line["image_to_text_loss"] + line["text_to_image_loss"], rel=1e-5)
-        assert line["pairs_per_second"] > 0 and 0 <= line["data_share"] < 1 and 0 < line["mfu"] < 1
+        assert line["pairs_per_second"] > 0 and 0 < line["data_share"] < 1 and 0 < line["mfu"] < 1
         assert "ranks_share" not in line and "skipped" not in line
     assert "mfu" not in metrics(folder)[0] and set(SPEED) - set(lines[0]) == {"ranks_share"}
 
@@ -89,7 +89,7 @@ def test_weights_and_biases_gets_what_the_lines_say(
     assert [values["loss"] for _, values in told] == [line["loss"] for line in metrics(folder)]
     (settings,) = began
     assert settings["id"] == "run" and settings["resume"] == "allow" and settings["config"]["steps"] == 3
-    assert not [name for name in json.dumps(settings["config"]) if name == str(tmp_path)]
+    assert str(tmp_path.parent) not in json.dumps(settings["config"])  # no path of the machine is told
 
 
 def test_a_missing_tracker_says_what_to_install(data: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import json
 import shutil
 import signal
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -222,7 +221,7 @@ def _prepare_folder(config: TrainConfig, *, resume: bool, overwrite: bool) -> No
 
 def _run_steps(run: Run, stopped: list[int]) -> None:
     config, progress, ranks = run.config, run.progress, run.learner.ranks
-    for batch in _timed(run, run.loader.batches(progress.step, config.steps)):
+    for batch in run.loader.batches(progress.step, config.steps):
         set_learning_rate(run.learner.optimizer, learning_rate(config, progress.step))
         values = train_step(run.learner, batch)
         progress.step += 1
@@ -238,18 +237,6 @@ def _run_steps(run: Run, stopped: list[int]) -> None:
             _save(run, judged=not stop or last)
         if stop and not last:
             raise Interrupted(f"stopped after step {progress.step} of {config.steps}; the state is in {config.out}")
-
-
-def _timed(run: Run, batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The batches; what they are waited for is counted as time for data."""
-    while True:
-        start = time.perf_counter()
-        batch = next(batches, None)
-        for stopwatch in run.watches.values():
-            stopwatch.data += time.perf_counter() - start
-        if batch is None:
-            return
-        yield batch
 
 
 def _log(run: Run, values: dict[str, float], *, last: bool) -> str:
@@ -312,7 +299,8 @@ def _spend(run: Run, batch: Batch) -> None:
         stopwatch.pairs += size * len(batch.keys)
         stopwatch.flops += flops / size
         stopwatch.ranks += run.learner.ranks_seconds
-    run.learner.ranks_seconds = 0.0
+        stopwatch.data += run.loader.waited
+    run.learner.ranks_seconds = run.loader.waited = 0.0
 
 
 @contextlib.contextmanager

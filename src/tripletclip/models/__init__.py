@@ -8,6 +8,7 @@ from tripletclip.models.build import ModelConfig, build, build_model, fresh_clip
 from tripletclip.models.clip import Clip, image_features, text_features
 from tripletclip.models.flops import flops_known, forward_flops
 from tripletclip.models.folder import CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, save_clip, weights_hash
+from tripletclip.models.identity import model_digest
 from tripletclip.models.named import load_clip
 from tripletclip.models.tokenizers import Tokenizer, WordTokenizer
 
@@ -26,6 +27,7 @@ __all__ = [
     "fresh_clip",
     "image_features",
     "load_clip",
+    "model_digest",
     "new_clip",
     "open_clip_config",
     "save_clip",

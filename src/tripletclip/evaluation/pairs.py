@@ -16,6 +16,9 @@ COMPOSITIONAL = ("add_att", "replace_att", "replace_rel", "swap_att", "swap_obj"
 
 AGGREGATES = ("macro", "micro", "compositional")
 
+ORDER_ONLY = "_order_only"
+"""Ending of the metric of a split's items whose captions hold the same words in another order."""
+
 
 def decide(scores: PairScores, splits: Sequence[str]) -> Outcome:
     """Decisions of ``micro`` (all items, in order) and of each split; ``macro`` and ``compositional`` as means.

@@ -1,55 +1,215 @@
-"""The data of a benchmark, whole in memory as encoded images and strings, and how it is read from a shard folder.
+"""The data of a benchmark: pictures, strings and what belongs together. Six shapes serve every benchmark.
 
-A set's ``name`` tells parts of a benchmark apart: ``""`` is the main part, ``"heldout"`` gives ``sugarcrepe-heldout``.
+A set knows what must be encoded for it (``pictures()``, ``texts()``), its hash (``digest()``), and what its benchmark
+lists but could not be used: ``left_out``, reason to items. An item is what is counted in ``n``: an image with its
+captions; a caption in a :class:`RetrievalSet`; an image in a :class:`ClassSet`.
 """
 
-import hashlib
-import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
-from tripletclip.data.shards import Shards
-from tripletclip.data.triplet import IMAGE, NEG_CAPTION, NEG_IMAGE
-from tripletclip.errors import UserError, unknown_name
-from tripletclip.evaluation.pairs import AGGREGATES
+from tripletclip.errors import UserError
+from tripletclip.evaluation.hashing import column_digest
+from tripletclip.evaluation.pairs import AGGREGATES, ORDER_ONLY
+from tripletclip.evaluation.pictures import Picture
 
-CLASSES_FILE = "classes.json"
-"""Beside the shards of a classification set: ``{"classes": [...], "templates": ["a photo of a {}", ...]}``."""
+UNREADABLE = "image unreadable"
+"""Reason in ``left_out`` for items whose image does not open."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairSet:
-    """Images with a true and a hard-negative caption, and, for group scores, the negative's own image. Lists of N."""
+class ItemSet:
+    """What every set has. ``name`` is the benchmark's whole name or, where the class says so, a part of it."""
 
     name: str
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def coverage(self) -> float:
+        """Share of the benchmark's items that are measured, 0..1."""
+        listed = len(self) + sum(self.left_out.values())
+        return len(self) / listed
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def _lose(self, items: int) -> dict[str, int]:
+        """``left_out`` with so many more items whose image is unreadable."""
+        counts = dict(self.left_out)
+        return counts | {UNREADABLE: counts.get(UNREADABLE, 0) + items} if items else counts
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnSet(ItemSet):
+    """A set whose columns have one value an item. Lists of N; ``keys`` are unique."""
+
     keys: list[str]
     splits: list[str]
-    images: list[bytes]
-    captions: list[str]
-    neg_captions: list[str]
-    neg_images: list[bytes] | None = None
+    images: list[Picture]
+
+    PICTURES: ClassVar[tuple[str, ...]] = ("images",)
+    TEXTS: ClassVar[tuple[str, ...]] = ()
+    RESERVED: ClassVar[tuple[str, ...]] = ("micro", "macro")
 
     def __post_init__(self) -> None:
-        columns: list[Sequence[object]] = [self.splits, self.images, self.captions, self.neg_captions]
-        _check(self.name, self.keys, columns if self.neg_images is None else [*columns, self.neg_images])
-        for split in set(self.splits):
-            if not split or split in AGGREGATES:
+        _check(self.name, self.keys, list(self.columns().values()))
+        if len(set(self.keys)) != len(self.keys):
+            twice = next(key for key, count in Counter(self.keys).items() if count > 1)
+            raise UserError(f"the benchmark set '{self.name}' has the key '{twice}' twice; give every item its own")
+        for split in sorted(set(self.splits)):
+            if not split or split in self.RESERVED or split.endswith(ORDER_ONLY):
                 raise UserError(
-                    f"pair set '{self.name}' has a split named '{split}'; give each item's a name of its own"
+                    f"the benchmark set '{self.name}' has a split named '{split}'; give each item's a name of its own"
                 )
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def columns(self) -> dict[str, list[Any]]:
+        """Every column that is there."""
+        names = ("keys", "splits", *self.PICTURES, *self.TEXTS)
+        return {name: values for name in names if (values := self.__dict__[name]) is not None}
+
+    def pictures(self) -> list[Picture]:
+        """Every image to encode, with repetitions."""
+        columns = self.columns()
+        return [picture for name in self.PICTURES if name in columns for picture in columns[name]]
+
+    def texts(self) -> list[str]:
+        """Every text to encode, with repetitions."""
+        return [text for name in self.TEXTS for text in self.__dict__[name]]
 
     def digest(self) -> str:
         """SHA-256 of everything in the set, in order."""
-        return _digest([self.keys, self.splits, self.images, self.captions, self.neg_captions, self.neg_images or []])
+        names = ("keys", "splits", "images", *self.TEXTS, *self.PICTURES[1:])
+        return column_digest(self.__dict__[name] or [] for name in names)
+
+    def without(self, unreadable: Mapping[Picture, str]) -> Self:
+        """The set without the items that need one of these pictures; they are counted in ``left_out``."""
+        columns = self.columns()
+        pictures = [columns[name] for name in self.PICTURES if name in columns]
+        lost = {row for column in pictures for row, picture in enumerate(column) if picture in unreadable}
+        return self._only([row for row in range(len(self)) if row not in lost], self._lose(len(lost)))
+
+    def _only(self, rows: Sequence[int], left_out: Mapping[str, int]) -> Self:
+        changed: dict[str, Any] = {name: [values[row] for row in rows] for name, values in self.columns().items()}
+        return replace(self, left_out=left_out, **changed)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RetrievalSet:
-    """N images and M captions; ``image_of_caption`` [M] is the index of each caption's image, every image has one."""
+class PairSet(ColumnSet):
+    """Images with a true and a hard-negative caption, and, for group scores, the negative's own image.
 
-    name: str
-    images: list[bytes]
+    Gives the benchmarks ``sugarcrepe`` and, with negative images, ``winoground``; ``sugarcrepe-NAME`` with a name.
+    """
+
+    captions: list[str]
+    neg_captions: list[str]
+    neg_images: list[Picture] | None = None
+
+    PICTURES: ClassVar[tuple[str, ...]] = ("images", "neg_images")
+    TEXTS: ClassVar[tuple[str, ...]] = ("captions", "neg_captions")
+    RESERVED: ClassVar[tuple[str, ...]] = AGGREGATES
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoiceSet(ColumnSet):
+    """Images with captions of which the first is true: ``options`` [N] lists of at least two.
+
+    ``means``     metric to the splits whose plain mean it is (ARO's mean over asymmetric relations).
+    ``teams``     metric to a team's name for each item: a team is right if all of its items are (What'sUp's pairs and
+                  sets). Items with the name ``""`` are in no team.
+    ``headline``  the metric that tables show; "" takes the first of ``means``, or ``macro`` where there are several
+                  splits, or ``micro``.
+    """
+
+    options: list[list[str]]
+    means: Mapping[str, list[str]] = field(default_factory=dict)
+    teams: Mapping[str, list[str]] = field(default_factory=dict)
+    headline: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check(self.name, self.keys, [self.options, *self.teams.values()])
+        for key, choices in zip(self.keys, self.options, strict=True):
+            if len(choices) < 2:
+                raise UserError(f"item '{key}' of '{self.name}' has {len(choices)} captions; give at least two")
+        splits, own = set(self.splits), [*self.means, *self.teams]
+        for metric in own:
+            if metric in splits or metric in self.RESERVED or own.count(metric) > 1:
+                raise UserError(f"'{self.name}' has two metrics named '{metric}'; give each a name of its own")
+        for metric, members in self.means.items():
+            if not members or not splits >= set(members):
+                raise UserError(f"the mean '{metric}' of '{self.name}' is over splits that it does not have")
+        if self.headline and self.headline not in {*self.RESERVED, *splits, *own}:
+            raise UserError(f"'{self.name}' has no metric '{self.headline}' to stand in tables")
+
+    def columns(self) -> dict[str, list[Any]]:
+        return super().columns() | {"options": self.options}
+
+    def texts(self) -> list[str]:
+        return [text for choices in self.options for text in choices]
+
+    def digest(self) -> str:
+        teams = [[name, *values] for name, values in sorted(self.teams.items())]
+        means = [[name, *values] for name, values in sorted(self.means.items())]
+        return column_digest([self.keys, self.splits, self.images, self.options, teams, means])
+
+    def _only(self, rows: Sequence[int], left_out: Mapping[str, int]) -> Self:
+        """A team that lost an item is no team any more, and a mean goes over the splits that are left."""
+        kept = set(rows)
+        teams = {}
+        for metric, names in self.teams.items():
+            broken = {name for row, name in enumerate(names) if row not in kept}
+            teams[metric] = ["" if names[row] in broken else names[row] for row in rows]
+        splits = {self.splits[row] for row in rows}
+        means = {metric: [split for split in members if split in splits] for metric, members in self.means.items()}
+        return replace(
+            self,
+            keys=[self.keys[row] for row in rows],
+            splits=[self.splits[row] for row in rows],
+            images=[self.images[row] for row in rows],
+            options=[self.options[row] for row in rows],
+            teams={metric: names for metric, names in teams.items() if any(names)},
+            means={metric: members for metric, members in means.items() if members},
+            left_out=left_out,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupSet(ColumnSet):
+    """Two images and two captions an item, each image with its own: Winoground, Cola. ``headline`` is what counts."""
+
+    captions: list[str]
+    neg_images: list[Picture]
+    neg_captions: list[str]
+    headline: Literal["text", "image", "group"] = "group"
+
+    PICTURES: ClassVar[tuple[str, ...]] = ("images", "neg_images")
+    TEXTS: ClassVar[tuple[str, ...]] = ("captions", "neg_captions")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParaphraseSet(ColumnSet):
+    """Images with two true captions in different words and a hard negative of both: SugarCrepe++."""
+
+    captions: list[str]
+    paraphrases: list[str]
+    neg_captions: list[str]
+
+    TEXTS: ClassVar[tuple[str, ...]] = ("captions", "paraphrases", "neg_captions")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalSet(ItemSet):
+    """N images and M captions; ``image_of_caption`` [M] is the index of each caption's image, every image has one.
+
+    Gives the benchmark ``retrieval``, or ``retrieval-NAME``.
+    """
+
+    images: list[Picture]
     captions: list[str]
     image_of_caption: list[int]
 
@@ -58,17 +218,43 @@ class RetrievalSet:
         if set(self.image_of_caption) != set(range(len(self.images))):
             raise UserError(f"retrieval set '{self.name}': every image needs a caption, and every caption an image")
 
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def pictures(self) -> list[Picture]:
+        """Every image to encode."""
+        return self.images
+
+    def texts(self) -> list[str]:
+        """Every text to encode, with repetitions."""
+        return self.captions
+
     def digest(self) -> str:
         """SHA-256 of everything in the set, in order."""
-        return _digest([self.images, self.captions, map(str, self.image_of_caption)])
+        return column_digest([self.images, self.captions, list(map(str, self.image_of_caption))])
+
+    def without(self, unreadable: Mapping[Picture, str]) -> "RetrievalSet":
+        """The set without these images and their captions."""
+        kept = [place for place, picture in enumerate(self.images) if picture not in unreadable]
+        new_place = {old: new for new, old in enumerate(kept)}
+        rows = [row for row, image in enumerate(self.image_of_caption) if image in new_place]
+        return replace(
+            self,
+            images=[self.images[place] for place in kept],
+            captions=[self.captions[row] for row in rows],
+            image_of_caption=[new_place[self.image_of_caption[row]] for row in rows],
+            left_out=self._lose(len(self.captions) - len(rows)),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassSet:
-    """N images, the class index of each, K class names, and T prompt templates with one ``{}`` each."""
+class ClassSet(ItemSet):
+    """N images, the class index of each, K class names, and T prompt templates with one ``{}`` each.
 
-    name: str
-    images: list[bytes]
+    Gives the benchmark ``zeroshot``, or ``zeroshot-NAME``.
+    """
+
+    images: list[Picture]
     labels: list[int]
     class_names: list[str]
     templates: list[str]
@@ -82,95 +268,43 @@ class ClassSet:
         if not self.templates or any(template.count("{}") != 1 for template in self.templates):
             raise UserError(f"class set '{self.name}' needs prompt templates with one {{}} each")
 
+    def __len__(self) -> int:
+        return len(self.images)
+
     def prompts(self) -> list[str]:
         """Every class in every template, [K * T], the templates of a class side by side."""
         return [template.replace("{}", name) for name in self.class_names for template in self.templates]
 
+    def pictures(self) -> list[Picture]:
+        """Every image to encode."""
+        return self.images
+
+    def texts(self) -> list[str]:
+        """Every text to encode."""
+        return self.prompts()
+
     def digest(self) -> str:
         """SHA-256 of everything in the set, in order."""
-        return _digest([self.images, map(str, self.labels), self.class_names, self.templates])
+        return column_digest([self.images, list(map(str, self.labels)), self.class_names, self.templates])
+
+    def without(self, unreadable: Mapping[Picture, str]) -> "ClassSet":
+        """The set without these images."""
+        rows = [row for row, picture in enumerate(self.images) if picture not in unreadable]
+        return replace(
+            self,
+            images=[self.images[row] for row in rows],
+            labels=[self.labels[row] for row in rows],
+            left_out=self._lose(len(self.images) - len(rows)),
+        )
 
 
-BenchmarkSet = PairSet | RetrievalSet | ClassSet
+BenchmarkSet: TypeAlias = PairSet | ChoiceSet | GroupSet | ParaphraseSet | RetrievalSet | ClassSet
 
 
-def pair_set(shards: Shards, name: str) -> PairSet:
-    """Every accepted triplet of ``shards``; column ``split`` names its category. Without negative images no groups."""
-    if not shards.has(NEG_CAPTION):
-        raise UserError(f"{shards.folder} has rows without {NEG_CAPTION}; a pair benchmark needs one in every row")
-    rows = range(len(shards))
-    return PairSet(
-        name=name,
-        keys=list(shards.keys),
-        splits=[str(split or "") for split in shards.column("split")],
-        images=[shards.read(row, IMAGE) for row in rows],
-        captions=[shards.caption(row) for row in rows],
-        neg_captions=[shards.neg_caption(row) for row in rows],
-        neg_images=[shards.read(row, NEG_IMAGE) for row in rows] if shards.has(NEG_IMAGE) else None,
-    )
-
-
-def retrieval_set(shards: Shards, name: str) -> RetrievalSet:
-    """The positives of ``shards``. Rows with the same image bytes are one image with several captions."""
-    rows = range(len(shards))
-    pairs = list(dict.fromkeys((shards.read(row, IMAGE), shards.caption(row)) for row in rows))
-    index_of = {image: index for index, image in enumerate(dict.fromkeys(image for image, _ in pairs))}
-    return RetrievalSet(
-        name=name,
-        images=list(index_of),
-        captions=[caption for _, caption in pairs],
-        image_of_caption=[index_of[image] for image, _ in pairs],
-    )
-
-
-def class_set(shards: Shards, name: str) -> ClassSet:
-    """The images of ``shards``; column ``label`` holds a class's name or its index in ``classes.json``."""
-    class_names, templates = _read_classes(Path(shards.folder) / CLASSES_FILE)
-    return ClassSet(
-        name=name,
-        images=[shards.read(row, IMAGE) for row in range(len(shards))],
-        labels=[_label(label, class_names) for label in shards.column("label")],
-        class_names=class_names,
-        templates=templates,
-    )
-
-
-def _read_classes(path: Path) -> tuple[list[str], list[str]]:
-    try:
-        raw = json.loads(path.read_text("utf8"))
-        lists = raw["classes"], raw["templates"]
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}; a classification set needs it") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f'{path} must hold {{"classes": [...], "templates": [...]}} ({error!r})') from error
-    if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists):
-        raise UserError(f"{path}: 'classes' and 'templates' must be lists of strings")
-    return lists
-
-
-def _label(label: str | int | float | None, class_names: list[str]) -> int:
-    if isinstance(label, int):
-        return label
-    if label not in class_names:
-        raise unknown_name("class label", str(label), class_names)
-    return class_names.index(str(label))
-
-
-def _check(name: str, items: Sequence[object], columns: Iterable[Sequence[object]]) -> None:
+def _check(name: str, items: Sequence[object], columns: Sequence[Sequence[object]]) -> None:
     if name.startswith("-") or "/" in name:
         raise UserError(f"a set is named '{name}'; leave out dashes in front and slashes: '' or 'heldout'")
     if not items:
         raise UserError(f"the benchmark set '{name}' is empty; give it at least one item")
     if any(len(column) != len(items) for column in columns):
         raise UserError(f"the columns of the benchmark set '{name}' have different lengths; give one value per item")
-
-
-def _digest(columns: Iterable[Iterable[str | bytes]]) -> str:
-    """Hash of the hashes of all values, so that no two ways to cut the same bytes are alike."""
-    outer = hashlib.sha256()
-    for column in columns:
-        inner = hashlib.sha256()
-        for value in column:
-            inner.update(hashlib.sha256(value.encode("utf8") if isinstance(value, str) else value).digest())
-        outer.update(inner.digest())
-    return outer.hexdigest()

@@ -16,6 +16,7 @@ import torch
 from tripletclip.errors import UserError
 from tripletclip.evaluation import groups, pairs, retrieval, similarity, zeroshot
 from tripletclip.evaluation.encoder import ConstantEncoder, Encoder, FeatureTable
+from tripletclip.evaluation.from_shards import class_set, pair_set, retrieval_set
 from tripletclip.evaluation.outcome import Outcome, decision_strings, metrics
 from tripletclip.evaluation.scores import (
     GroupScores,
@@ -26,15 +27,7 @@ from tripletclip.evaluation.scores import (
     pair_scores,
 )
 from tripletclip.evaluation.scores import similarity as all_scores
-from tripletclip.evaluation.sets import (
-    BenchmarkSet,
-    ClassSet,
-    PairSet,
-    RetrievalSet,
-    class_set,
-    pair_set,
-    retrieval_set,
-)
+from tripletclip.evaluation.sets import BenchmarkSet, ClassSet, PairSet, RetrievalSet
 from tripletclip.reporting.results import Result
 
 __all__ = ["BenchmarkSet", "ClassSet", "PairSet", "RetrievalSet", "class_set", "evaluate", "pair_set", "retrieval_set"]

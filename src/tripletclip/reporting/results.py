@@ -5,7 +5,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,24 @@ class Metric:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Example:
+    """One item with what the checkpoint saw in it. The same items stand in the results of every checkpoint.
+
+    ``image`` and ``neg_image`` ("" for none) are digests: the thumbnails are ``thumbnails/DIGEST.jpg`` below the folder
+    of the results. ``other`` is the wrong caption that scored highest. Scores are cosines.
+    """
+
+    key: str
+    split: str
+    image: str
+    caption: str
+    other: str
+    score: float
+    other_score: float
+    neg_image: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """What one checkpoint did on one benchmark.
 
@@ -36,7 +54,11 @@ class Result:
     ``groups``     metric name to the names of the metrics whose plain mean it is (``macro``, ``compositional``).
     ``blind``      name of a blind rule (``random``, ``fewer words``, ``constant encoder``) to metric name to percent.
     ``histograms`` name to ``{"edges": [...], "positive": [...], "negative": [...]}``: counts of cosines.
-    ``items``      number of items and the hash of the benchmark's data.
+    ``items``      ``n`` items were measured of ``listed``, with the hash of their data; each reason for leaving items
+                   out, with how many.
+    ``headline``   the metric that stands for the benchmark where a table has one column for it; "" in old files.
+    ``examples``   up to 12 items a split, chosen by a hash of their key.
+    ``notes``      what a reader should know: "captions longer than the context" to their number, …
     ``budget``     images, texts and pairs that the checkpoint had been trained on, FLOPs, steps.
     """
 
@@ -54,6 +76,9 @@ class Result:
     budget: Mapping[str, float] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    headline: str = ""
+    examples: Sequence[Example] = ()
+    notes: Mapping[str, float | str] = field(default_factory=dict)
     version: int = RESULT_VERSION
 
 
@@ -72,6 +97,7 @@ def load_result(path: Path) -> Result:
         raw = json.loads(path.read_text("utf8"))
         version = raw["version"]
         raw["metrics"] = {name: Metric(**metric) for name, metric in raw["metrics"].items()}
+        raw["examples"] = tuple(Example(**example) for example in raw.get("examples", ()))
         result = Result(**raw)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is not a result file ({error}); remove it or point to another folder") from error

@@ -99,3 +99,68 @@ def assert_hf_features(clip: Clip, theirs: nn.Module) -> None:
         torch.testing.assert_close(text_features(clip.model, text_BL, 9), output.text_embeds, rtol=0, atol=1e-5)
         scale: Any = theirs.logit_scale
         assert clip.model.logit_scale.item() == scale.item()
+
+
+def authors_config(tower: str, **changes: Any) -> dict[str, Any]:
+    """``config.json`` of a tower as the authors' repositories have it, with tiny sizes where ``changes`` says so.
+
+    https://huggingface.co/TripletCLIP/CC12M_TripletCLIP_ViTB12/commit/1f8b01920bccf9bb33d6ae51f12d3f1c2fc90845
+    """
+    name = tower.capitalize()
+    shared = {
+        "architectures": [f"CLIP{name}EncoderOnly"],
+        "auto_map": {
+            "AutoConfig": f"utils.CLIP{name}EncoderOnlyConfig",
+            "AutoModel": f"utils.CLIP{name}EncoderOnly",
+        },
+        "frozen": False,
+        "lora": None,
+        "model_name": "openai/clip-vit-base-patch32",
+        "model_type": f"clip_custom_{tower}_model",
+        "pretrained": False,
+        "torch_dtype": "float32",
+        "transformers_version": "4.40.0",
+    }
+    text = {
+        "attention_dropout": 0.0, "bos_token_id": 49406, "eos_token_id": 49407, "hidden_act": "quick_gelu",
+        "hidden_size": 512, "initializer_factor": 1.0, "initializer_range": 0.02, "intermediate_size": 2048,
+        "layer_norm_eps": 1e-05, "max_position_embeddings": 77, "num_attention_heads": 8, "num_hidden_layers": 12,
+        "pad_token_id": 1, "projection_dim": 512, "vocab_size": 49408,
+    }  # fmt: skip
+    return shared | (text if tower == "text" else {}) | changes
+
+
+def tower_models(vision: dict[str, Any], text: dict[str, Any]) -> tuple[nn.Module, nn.Module]:
+    """transformers' two classes with random weights, large enough that every one of them counts."""
+    from transformers import (
+        CLIPTextConfig,
+        CLIPTextModelWithProjection,
+        CLIPVisionConfig,
+        CLIPVisionModelWithProjection,
+    )
+
+    torch.manual_seed(6)
+    towers = (
+        CLIPVisionModelWithProjection(CLIPVisionConfig(**vision)).eval(),
+        CLIPTextModelWithProjection(CLIPTextConfig(**text)).eval(),
+    )
+    with torch.no_grad():
+        for parameter in (p for tower in towers for p in tower.parameters()):
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    return towers
+
+
+def authors_folder(
+    folder: Path, towers: tuple[nn.Module, nn.Module], *, wrapped: bool = True, **configs: dict[str, Any]
+) -> Path:
+    """The two folders with the tensors of ``towers``; ``configs`` holds changes of ``vision`` and ``text``."""
+    for name, tower in zip(("vision", "text"), towers, strict=True):
+        place = folder / f"{name}-encoder"
+        place.mkdir(parents=True)
+        prefix = "model." if wrapped else ""
+        save_file({prefix + key: tensor.contiguous() for key, tensor in tower.state_dict().items()}, place / HF_WEIGHTS)
+        (place / "config.json").write_text(json.dumps(authors_config(name, **configs.get(name, {}))))
+    return folder
+
+
+HF_WEIGHTS = "model.safetensors"

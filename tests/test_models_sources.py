@@ -11,12 +11,23 @@ import open_clip
 import pytest
 import torch
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-from made_models import SIGLIP, TEXTS, TINY, assert_hf_features, assert_same_features, hf_folder, open_clip_folder
+from made_models import (
+    SIGLIP,
+    TEXTS,
+    TINY,
+    assert_hf_features,
+    assert_same_features,
+    authors_folder,
+    hf_folder,
+    images,
+    open_clip_folder,
+    tower_models,
+)
 from PIL import Image
 
 from tripletclip.data.transforms import TransformConfig
 from tripletclip.errors import UserError
-from tripletclip.models import ModelConfig, fresh_clip, load_clip, new_clip, save_clip
+from tripletclip.models import ModelConfig, fresh_clip, image_features, load_clip, new_clip, save_clip
 from tripletclip.screening.score_models import load_score_model
 
 
@@ -203,14 +214,18 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             raise LocalEntryNotFoundError("no network")
         (cache / repository).mkdir(parents=True, exist_ok=True)
         for pattern in allow_patterns:
-            for path in (hub / repository).glob(pattern):
-                shutil.copy(path, cache / repository)
+            for path in (hub / repository).rglob(pattern):
+                copied(repository, str(path.relative_to(hub / repository)))
         return str(cache / repository)
 
     def download(repository: str, name: str) -> str:
         if not (hub / repository / name).is_file():
             raise EntryNotFoundError(name)
-        return str(shutil.copy(hub / repository / name, cache / repository))
+        return copied(repository, name)
+
+    def copied(repository: str, name: str) -> str:
+        (cache / repository / name).parent.mkdir(parents=True, exist_ok=True)
+        return str(shutil.copy(hub / repository / name, cache / repository / name))
 
     monkeypatch.setattr("tripletclip.models.named.snapshot_download", snapshot)
     monkeypatch.setattr("tripletclip.models.named.hf_hub_download", download)
@@ -228,6 +243,33 @@ def test_an_open_clip_repository(hub: Path, tmp_path: Path, weights: str) -> Non
 def test_a_repository_of_hugging_faces_clip(hub: Path) -> None:
     theirs = hf_folder(hub / "org" / "clip")
     assert_hf_features(load_clip("hf-hub:org/clip"), theirs)
+
+
+def test_a_repository_of_two_towers_by_the_short_prefix(hub: Path) -> None:
+    small = {"hidden_size": 64, "intermediate_size": 80, "num_hidden_layers": 1, "num_attention_heads": 1}
+    text = small | {"projection_dim": 12, "max_position_embeddings": 20}
+    towers = tower_models(small | {"projection_dim": 12, "image_size": 16, "patch_size": 8}, text)
+    authors_folder(hub / "org" / "two", towers, text=text)
+    clip = load_clip("hf:org/two")
+    clip.model.eval()
+    with torch.no_grad():
+        theirs: Any = towers[0](pixel_values=images()).image_embeds
+        ours = image_features(clip.model, images())
+    torch.testing.assert_close(ours, torch.nn.functional.normalize(theirs), rtol=0, atol=1e-5)
+
+
+def test_a_repository_whose_name_contradicts_its_activation(hub: Path) -> None:
+    hf_folder(hub / "openai" / "clip-vit-tiny", hidden_act="gelu")
+    with pytest.raises(UserError, match="openai/clip-vit-tiny names openai/clip-vit-tiny as its origin"):
+        load_clip("hf:openai/clip-vit-tiny")
+
+
+def test_another_kind_of_model_is_named(hub: Path) -> None:
+    (hub / "org" / "bert").mkdir(parents=True)
+    (hub / "org" / "bert" / "config.json").write_text('{"model_type": "bert"}')
+    (hub / "org" / "bert" / "model.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match="holds a 'bert' of Hugging Face's"):
+        load_clip("hf-hub:org/bert")
 
 
 def test_hub_errors_are_one_line(hub: Path) -> None:

@@ -35,6 +35,7 @@ class Clip:
 
     ``cfg`` is the ``model_cfg`` that open_clip builds the model from. ``interpolation``, ``resize_mode`` and
     ``fill_color`` are open_clip's names for how a picture becomes a square; ``transform`` gives them to the loader.
+    ``notes`` are sentences that whoever uses the model should read: what its files left open and we chose.
     """
 
     model: Any
@@ -45,6 +46,7 @@ class Clip:
     interpolation: str = "bicubic"
     resize_mode: str = "shortest"
     fill_color: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def image_size(self) -> int:

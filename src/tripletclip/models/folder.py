@@ -14,6 +14,7 @@ from torch import nn
 
 from tripletclip.errors import UserError
 from tripletclip.files import write_atomic
+from tripletclip.models.activation import checked_activation, origins
 from tripletclip.models.build import build_model
 from tripletclip.models.clip import Clip, preprocessing
 from tripletclip.models.tokenizers import CLIP_WORDS, WordTokenizer, folder_tokenizer, words_of
@@ -67,15 +68,20 @@ def save_clip(clip: Clip, folder: Path) -> None:
     write_atomic(folder / CONFIG_FILE, json.dumps(config, indent=1).encode())
 
 
-def load_folder(folder: Path) -> Clip:
+def load_folder(folder: Path, *, origin: str = "", mend_gelu: bool = False) -> Clip:
     """Read an open_clip ``local-dir``, ours or another's. A missing, torn or foreign file is a :class:`UserError`.
 
-    Weights are safetensors, or a PyTorch file read with ``weights_only``.
+    Weights are safetensors, or a PyTorch file read with ``weights_only``. ``origin`` names the repository that the
+    folder is a copy of; an activation that it, or whatever the configuration names, contradicts is refused, or mended.
     """
     if not (folder / CONFIG_FILE).is_file():
         raise UserError(f"{folder} is no model folder: {CONFIG_FILE} is missing")
     with readable(folder / CONFIG_FILE):
         config = json.loads((folder / CONFIG_FILE).read_text("utf8"))
+        named = [*([origin] if origin else []), *origins(config)]
+        quick_gelu = bool(config["model_cfg"].get("quick_gelu"))
+        if checked_activation(quick_gelu, named, origin or str(folder), mend=mend_gelu) != quick_gelu:
+            config["model_cfg"]["quick_gelu"] = not quick_gelu
         model = build_model(config["model_cfg"])
         pixels = preprocessing(config.get("preprocess_cfg", {}))
     weights = weights_file(folder)

@@ -9,42 +9,52 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidat
 
 from tripletclip.data.index import first_line
 from tripletclip.errors import UserError, unknown_name
+from tripletclip.models.authors import TEXT_FOLDER, VISION_FOLDER, is_authors_folder, load_authors_folder
 from tripletclip.models.build import check_extras, fresh_clip
 from tripletclip.models.clip import Clip, preprocessing
 from tripletclip.models.folder import CONFIG_FILE, WEIGHTS_FILES, load_folder
-from tripletclip.models.huggingface import HF_WEIGHTS, is_hf_folder, load_hf_folder
+from tripletclip.models.huggingface import HF_WEIGHTS, load_hf_folder, model_type
 
-HUB, LOCAL = "hf-hub:", "local-dir:"
+HUB, HUB_SHORT, LOCAL = "hf-hub:", "hf:", "local-dir:"
 
 
 def load_clip(source: str | Path, *, fresh: bool = False, seed: int = 0, mend_gelu: bool = False) -> Clip:
     """A model with everything that its inputs need, from
 
-    - a folder: one of ours, any open_clip ``local-dir``, or a Hugging Face ``CLIPModel`` (``config.json`` and
-      ``model.safetensors``);
+    - a folder: one of ours, any open_clip ``local-dir``, a Hugging Face ``CLIPModel`` (``config.json`` and
+      ``model.safetensors``), or the two towers of TripletCLIP's authors (``vision-encoder`` and ``text-encoder``);
     - ``NAME:TAG`` of open_clip (``ViT-B-32-quickgelu:openai``); the tag may also be a file of weights;
-    - ``hf-hub:ORG/MODEL``, a repository that holds one of the first two kinds of folder;
+    - ``hf:ORG/MODEL`` or ``hf-hub:ORG/MODEL``, a repository that holds one of these kinds of folder;
     - with ``fresh``, a ``NAME`` alone: fresh weights drawn from ``seed``.
 
-    Weights are read as safetensors or with ``weights_only``. A tag whose weights were trained with QuickGELU under a
-    name with the plain one is refused, because every feature would be off and nothing would say so; ``mend_gelu`` loads
-    it with the right activation instead. Raises :class:`UserError` that names the thing, and the nearest known name.
+    Weights are read as safetensors or with ``weights_only``. A tag, repository or configuration that names weights
+    trained with QuickGELU and sets the plain one, or the other way round, is refused, because every feature would be
+    off and nothing would say so; ``mend_gelu`` loads it with the right activation instead. Raises :class:`UserError`
+    that names the thing, and the nearest known name.
     """
     spec = str(source)
     folder = Path(spec.removeprefix(LOCAL))
     if fresh:
         return fresh_clip(spec, seed)
     if isinstance(source, Path) or spec.startswith(LOCAL) or folder.is_dir():
-        return _load_any_folder(folder)
-    if spec.startswith(HUB):
-        return _load_any_folder(_hub_folder(spec.removeprefix(HUB)))
+        return _load_any_folder(folder, mend_gelu=mend_gelu)
+    for prefix in (HUB, HUB_SHORT):
+        if spec.startswith(prefix):
+            repository = spec.removeprefix(prefix)
+            return _load_any_folder(_hub_folder(repository), origin=repository, mend_gelu=mend_gelu)
     return _load_named(spec, mend_gelu=mend_gelu)
 
 
-def _load_any_folder(folder: Path) -> Clip:
-    if not (folder / CONFIG_FILE).is_file() and is_hf_folder(folder):
-        return load_hf_folder(folder)
-    return load_folder(folder)
+def _load_any_folder(folder: Path, *, origin: str = "", mend_gelu: bool) -> Clip:
+    if not (folder / CONFIG_FILE).is_file():
+        kind = model_type(folder)
+        if kind == "clip":
+            return load_hf_folder(folder, origin=origin, mend_gelu=mend_gelu)
+        if is_authors_folder(folder):
+            return load_authors_folder(folder, mend_gelu=mend_gelu)
+        if kind:
+            raise UserError(f"{folder} holds a '{kind}' of Hugging Face's; known are clip and open_clip's folders")
+    return load_folder(folder, origin=origin, mend_gelu=mend_gelu)
 
 
 def _hub_folder(repository: str) -> Path:
@@ -52,8 +62,12 @@ def _hub_folder(repository: str) -> Path:
 
     What was fetched before is found without network.
     """
+    towers = [f"{tower}/{HF_WEIGHTS}" for tower in (VISION_FOLDER, TEXT_FOLDER)]
     try:
         folder = Path(snapshot_download(repository, allow_patterns=["*.json", "*.txt", "*.model"]))
+        if is_authors_folder(folder):
+            fetched = [Path(hf_hub_download(repository, name)) for name in towers]
+            return fetched[0].parents[1]
         names = WEIGHTS_FILES if (folder / CONFIG_FILE).is_file() else (HF_WEIGHTS,)
         for name in names:
             with contextlib.suppress(EntryNotFoundError):

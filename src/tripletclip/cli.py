@@ -5,11 +5,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import tyro
 
+from tripletclip.cli_honesty import Concepts, Contamination
 from tripletclip.cli_names import check_names
+from tripletclip.cli_report import Report
 from tripletclip.cli_train import Interpolate, Train
 from tripletclip.errors import Incomplete, UserError
 from tripletclip.processes import prepare_run_processes
@@ -72,22 +74,11 @@ class Evaluate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
-    """Tables and one self-contained page from result files."""
-
-    results: Annotated[Path, tyro.conf.Positional]
-    """Folder of result files."""
-    out: Path = Path("report.html")
-    control: Path | None = None
-    """Folder of the same runs' results in the dense world."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Triplets:
     """Negative captions and images for anyone's pairs: make, captions, images, screen, audit, inspect, export."""
 
 
-Verb: TypeAlias = Demo | Triplets | Scenes | Train | Interpolate | Evaluate | Report
+Verb: TypeAlias = Demo | Triplets | Scenes | Train | Interpolate | Evaluate | Report | Contamination | Concepts
 VERBS: dict[str, type[Verb]] = {
     "demo": Demo,
     "triplets": Triplets,
@@ -96,6 +87,8 @@ VERBS: dict[str, type[Verb]] = {
     "interpolate": Interpolate,
     "evaluate": Evaluate,
     "report": Report,
+    "contamination": Contamination,
+    "concepts": Concepts,
 }
 
 
@@ -173,4 +166,14 @@ def _run(verb: object) -> None:
         case Evaluate():
             commands.evaluate(verb)
         case Report():
-            commands.report(verb)
+            from tripletclip import commands_report
+
+            commands_report.report(verb)
+        case Contamination():
+            from tripletclip import commands_honesty
+
+            commands_honesty.check_contamination(verb)
+        case Concepts():
+            from tripletclip import commands_honesty
+
+            commands_honesty.count_concept_sets(verb)

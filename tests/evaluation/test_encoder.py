@@ -176,7 +176,7 @@ def test_distinct_items_are_encoded_once_and_come_back_in_order() -> None:
 
 
 def test_a_table_knows_only_its_items() -> None:
-    table = FeatureTable(counting([]), ["a", "bb"])
+    table = FeatureTable({"a": 0, "bb": 1}, torch.tensor([[1.0], [2.0]]))
     assert table.rows(["bb", "bb"])[:, 0].tolist() == [2, 2]
     with pytest.raises(KeyError):
         table.rows(["c"])
@@ -184,7 +184,7 @@ def test_a_table_knows_only_its_items() -> None:
 
 def test_an_encoder_that_drops_items_is_refused() -> None:
     with pytest.raises(ValueError, match="gave shape"):
-        FeatureTable(lambda items: torch.zeros(1, 4), ["a", "b"])
+        encode_distinct(lambda items: torch.zeros(1, 4), ["a", "b"])
 
 
 def test_the_constant_encoder_is_constant() -> None:

@@ -168,17 +168,20 @@ def test_chance_of_plain_retrieval_is_k_of_n() -> None:
 
 def test_zeroshot_by_hand() -> None:
     scores_NK = np.array([[3, 2, 1], [2, 2, 1], [0, 1, 5]], dtype=np.float32)
-    outcome = zeroshot.decide(scores_NK, [0, 0, 1])
-    assert decision_strings(outcome) == {"top1": "100"}  # the second is a tie
+    outcome = zeroshot.decide(scores_NK, [0, 0, 1], ["a", "b", "c"])
+    strings = {"top1": "100", "class:a": "10", "class:b": "0"}  # the second is a tie; no image of c
+    assert decision_strings(outcome) == strings
+    assert values(outcome) == pytest.approx({"top1": 100 / 3, "mean_per_class": 25})
 
 
 def test_zeroshot_against_a_loop() -> None:
     generator = np.random.default_rng(4)
     scores_NK, labels = coarse(generator, 200, 9), [int(label) for label in generator.integers(0, 9, size=200)]
-    found = values(zeroshot.decide(scores_NK, labels))
+    found = values(zeroshot.decide(scores_NK, labels, list("abcdefghi")))
     for k in (1, 5):
         right = 0
         for row, label in zip(scores_NK, labels, strict=True):
             right += sum(score >= row[label] for index, score in enumerate(row) if index != label) < k
         assert found[f"top{k}"] == pytest.approx(right / 2)
-    assert zeroshot.chance(zeroshot.decide(scores_NK, labels), 9) == pytest.approx({"top1": 100 / 9, "top5": 500 / 9})
+    expected = {"top1": 100 / 9, "top5": 500 / 9, "mean_per_class": 100 / 9}
+    assert zeroshot.chance(zeroshot.decide(scores_NK, labels, list("abcdefghi")), 9) == pytest.approx(expected)

@@ -131,7 +131,7 @@ def test_benchmarks_and_metric_names() -> None:
     grouped = {f"{name}_{split}" for name in ("text", "image", "group") for split in SPLITS}
     assert set(results["winoground"].metrics) == {"text", "image", "group"} | grouped
     assert set(results["retrieval"].metrics) == {f"{way}_r{k}" for way in ("i2t", "t2i") for k in (1, 5, 10)}
-    assert set(results["zeroshot"].metrics) == {"top1", "top5"}
+    assert set(results["zeroshot"].metrics) == {"top1", "top5", "mean_per_class"}
 
 
 def test_each_distinct_item_is_encoded_once() -> None:
@@ -167,7 +167,7 @@ def test_blind_lines() -> None:
     assert winoground["fewer words"] == dict.fromkeys(results["winoground"].metrics, 0.0)
     assert (winoground["random"]["text"], winoground["random"]["image_add_att"]) == (25, 25)
     assert winoground["random"]["group"] == pytest.approx(16.667, abs=1e-3)
-    assert results["zeroshot"].blind["random"] == pytest.approx({"top1": 12.5, "top5": 62.5})
+    assert results["zeroshot"].blind["random"] == pytest.approx({"top1": 12.5, "top5": 62.5, "mean_per_class": 12.5})
     assert results["retrieval"].blind["random"]["t2i_r5"] == pytest.approx(25)
     assert set(results["retrieval"].blind) == {"random", "constant encoder"}
 

@@ -4,10 +4,14 @@ Rule: s(image, caption) > s(image, neg_caption), strictly. A tie loses.
 Source of the rule: SugarCrepe (Hsieh et al. 2023); the seven splits are its names.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
-from tripletclip.evaluation.outcome import Outcome, split_masks
+import numpy as np
+
+from tripletclip.evaluation.outcome import Decisions, Layout, Outcome, split_masks
 from tripletclip.evaluation.scores import PairScores
+from tripletclip.screening.text_probe import words
 
 SPLITS = ("add_att", "add_obj", "replace_att", "replace_obj", "replace_rel", "swap_att", "swap_obj")
 
@@ -18,21 +22,38 @@ AGGREGATES = ("macro", "micro", "compositional")
 
 ORDER_ONLY = "_order_only"
 """Ending of the metric of a split's items whose captions hold the same words in another order."""
+SWAPS = ("swap_att", "swap_obj")
+"""The splits that are split once more into what only word order tells, and the rest."""
 
 
-def decide(scores: PairScores, splits: Sequence[str]) -> Outcome:
-    """Decisions of ``micro`` (all items, in order) and of each split; ``macro`` and ``compositional`` as means.
+def layout(splits: Sequence[str], order_only_N: Decisions | None = None) -> Layout:
+    """``micro`` (all items, in order) and each split; ``macro`` and ``compositional`` as means.
 
     ``macro`` is the plain mean over the splits present, ``compositional`` over those of the five that are present; it
-    is left out where none is.
+    is left out where none is. ``order_only_N`` marks the items whose two captions hold the same words: those of a swap
+    split are counted once more as ``swap_att_order_only``.
     """
-    right_N = scores.positive > scores.negative
     masks = split_masks(splits)
     groups = {"macro": list(masks)}
     compositional = [name for name in COMPOSITIONAL if name in masks]
     if compositional:
         groups["compositional"] = compositional
-    return Outcome(decisions={"micro": right_N} | {name: right_N[mask] for name, mask in masks.items()}, groups=groups)
+    strata = {}
+    for name in SWAPS:
+        if order_only_N is not None and name in masks and (masks[name] & order_only_N).any():
+            strata[name + ORDER_ONLY] = masks[name] & order_only_N
+    return Layout(masks={"micro": np.ones(len(splits), dtype=np.bool_)} | masks | strata, groups=groups)
+
+
+def decide(scores: PairScores, splits: Sequence[str], order_only_N: Decisions | None = None) -> Outcome:
+    """Decisions of every metric of :func:`layout`."""
+    return layout(splits, order_only_N).outcome(scores.positive > scores.negative)
+
+
+def order_only(captions: Sequence[str], neg_captions: Sequence[str]) -> Decisions:
+    """Whether a caption and its negative have the same words, as often each, in lower case without punctuation [N]."""
+    pairs = zip(captions, neg_captions, strict=True)
+    return np.array([Counter(words(own)) == Counter(words(other)) for own, other in pairs], dtype=np.bool_)
 
 
 def chance(outcome: Outcome) -> dict[str, float]:

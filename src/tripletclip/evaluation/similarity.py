@@ -3,7 +3,6 @@
 Shapes: N items, D features, U distinct items, H bins.
 """
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,23 +26,23 @@ def cross_modal(scores: PairScores) -> Histogram:
     return histogram(scores.positive, scores.negative)
 
 
-def one_tower(items: Sequence[bytes], features_ND: Tensor, neg_features_ND: Tensor) -> Histogram:
+def one_tower(digests: Sequence[str], features_ND: Tensor, neg_features_ND: Tensor) -> Histogram:
     """``negative``: cos(item, its hard negative). ``positive``: cos(item, another item), the shuffled baseline.
 
-    ``items`` are the encoded images or captions behind ``features_ND``. A tower that ignores what the negative changed
-    puts ``negative`` near 1, far right of the baseline.
+    ``digests`` are the SHA-256 of the images or captions behind ``features_ND``. A tower that ignores what the
+    negative changed puts ``negative`` near 1, far right of the baseline.
     """
-    first, second = other_items(items)
+    first, second = other_items(digests)
     return histogram(cosines(features_ND[first], features_ND[second]), cosines(features_ND, neg_features_ND))
 
 
-def other_items(items: Sequence[bytes]) -> tuple[list[int], list[int]]:
+def other_items(digests: Sequence[str]) -> tuple[list[int], list[int]]:
     """Indices of pairs of different items: a ring over the distinct ones [U], in the order of their SHA-256.
 
     The order is fixed, and says nothing about the data. Equal items are taken once, so none is paired with itself; a
     single distinct item has no pair.
     """
-    index_of = {hashlib.sha256(item).digest(): index for index, item in reversed(list(enumerate(items)))}
+    index_of = {digest: index for index, digest in reversed(list(enumerate(digests)))}
     ring = [index_of[digest] for digest in sorted(index_of)]
     return ([], []) if len(ring) < 2 else (ring, ring[1:] + ring[:1])
 

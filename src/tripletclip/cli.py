@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import tyro
 
 from tripletclip.cli_honesty import Concepts, Contamination
+from tripletclip.cli_models import Export, Push
 from tripletclip.cli_names import check_names
 from tripletclip.cli_report import Report
 from tripletclip.cli_train import Interpolate, Train
@@ -78,7 +79,9 @@ class Triplets:
     """Negative captions and images for anyone's pairs: make, captions, images, screen, audit, inspect, export."""
 
 
-Verb: TypeAlias = Demo | Triplets | Scenes | Train | Interpolate | Evaluate | Report | Contamination | Concepts
+Verb: TypeAlias = (
+    Demo | Triplets | Scenes | Train | Interpolate | Evaluate | Report | Contamination | Concepts | Export | Push
+)
 VERBS: dict[str, type[Verb]] = {
     "demo": Demo,
     "triplets": Triplets,
@@ -89,6 +92,8 @@ VERBS: dict[str, type[Verb]] = {
     "report": Report,
     "contamination": Contamination,
     "concepts": Concepts,
+    "export": Export,
+    "push": Push,
 }
 
 
@@ -177,3 +182,11 @@ def _run(verb: object) -> None:
             from tripletclip import commands_honesty
 
             commands_honesty.count_concept_sets(verb)
+        case Export():
+            from tripletclip import commands_models
+
+            commands_models.export(verb)
+        case Push():
+            from tripletclip import commands_models
+
+            commands_models.push(verb)

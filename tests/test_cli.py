@@ -280,9 +280,9 @@ def test_from_scenes_to_a_report(
     measure = ["evaluate", "--model", tmp_path / "mine", "--out", tmp_path / "results", "--data"]
     run(*measure, tmp_path / "pairs-heldout", tmp_path / "classes", tmp_path / "retrieval")
     benchmarks = ("sugarcrepe-heldout", "winoground-heldout", "zeroshot", "retrieval")
-    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == sorted(
+    assert sorted(path.name for path in (tmp_path / "results").glob("*.json")) == sorted(
         f"mine-{name}.json" for name in benchmarks
     )
-    assert "exists already; give --overwrite" in refused(*measure, tmp_path / "classes")
+    assert "kept: 1 results of mine are there already" in run(*measure, tmp_path / "classes")
     run("report", tmp_path / "results", "--out", tmp_path / "page.html")
     assert "mine" in (tmp_path / "page.html").read_text("utf8")

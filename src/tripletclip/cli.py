@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import tyro
 
+from tripletclip.cli_evaluate import Evaluate, gathered
 from tripletclip.cli_honesty import Concepts, Contamination
 from tripletclip.cli_models import Export, Push
 from tripletclip.cli_names import check_names
@@ -61,20 +62,6 @@ class Scenes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate:
-    """Measure model folders on shard folders: pairs (with a split column), retrieval, classes (with classes.json)."""
-
-    model: tuple[Path, ...]
-    """One or more model folders."""
-    data: tuple[Path, ...]
-    """One or more benchmark folders of shards."""
-    out: Path
-    """Folder of the result files."""
-    device: str = "cpu"
-    overwrite: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class Triplets:
     """Negative captions and images for anyone's pairs: make, captions, images, screen, audit, inspect, export."""
 
@@ -122,6 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parsed(given: Sequence[str]) -> object:
     """The verb with its options; a recipe's settings are the defaults of those that follow it."""
     verbs: dict[str, Any] = {**VERBS}
+    if given and given[0] == "evaluate":
+        given = [given[0], *gathered(given[1:])]
     if given and given[0] == "train" and (recipe := _option(given, "--recipe")) is not None:
         from tripletclip.recipes.paper import recipe_named
 
@@ -169,7 +158,9 @@ def _run(verb: object) -> None:
         case Interpolate():
             commands_interpolate.interpolate(verb)
         case Evaluate():
-            commands.evaluate(verb)
+            from tripletclip import commands_evaluate
+
+            commands_evaluate.evaluate(verb)
         case Report():
             from tripletclip import commands_report
 

@@ -22,20 +22,17 @@ from rich.progress import (
 from tripletclip import demo as pipeline
 from tripletclip.data.shards import Shards
 from tripletclip.errors import UserError
-from tripletclip.evaluation.encoder import clip_encoder
-from tripletclip.evaluation.suite import BenchmarkSet, class_set, pair_set, retrieval_set
-from tripletclip.evaluation.suite import evaluate as measure
-from tripletclip.models import load_clip, weights_hash
 from tripletclip.recipes.embedded import budget_named, scaled
 from tripletclip.report import demo_report
 from tripletclip.reporting.page import write_page
-from tripletclip.reporting.results import load_results, save_result
+from tripletclip.reporting.results import load_results
 from tripletclip.reporting.tables import print_report
 from tripletclip.scenes.benchmark import SetConfig, write_set
 from tripletclip.scenes.world import world_named
 
 if TYPE_CHECKING:
-    from tripletclip.cli import Demo, Evaluate, Report, Scenes
+    from tripletclip.cli import Demo, Scenes
+    from tripletclip.cli_report import Report
 
 
 def demo(verb: "Demo") -> None:
@@ -108,34 +105,6 @@ def scenes(verb: "Scenes") -> None:
     world_named(verb.world)
     folder = write_set(config, verb.out, workers=verb.jobs)
     print(f"{len(Shards(folder)):,} rows in {folder}")
-
-
-def evaluate(verb: "Evaluate") -> None:
-    """Measure models on benchmark folders, one result file each."""
-    sets = [benchmark_set(folder) for folder in verb.data]
-    for model in verb.model:
-        results = measure(
-            clip_encoder(load_clip(model), verb.device),
-            sets,
-            method=model.name,
-            seed=0,
-            step=0,
-            checkpoint=weights_hash(model),
-            budget={},
-            config={"model": model.name, "revision": pipeline.revision()},
-        )
-        for result in results:
-            save_result(result, verb.out / f"{model.name}-{result.benchmark}.json", overwrite=verb.overwrite)
-    print_report(load_results(verb.out), title=str(verb.out))
-
-
-def benchmark_set(folder: Path) -> BenchmarkSet:
-    """The benchmark that a folder of shards holds."""
-    shards = Shards(folder)
-    if (folder / "classes.json").exists():
-        return class_set(shards, "")
-    name = "heldout" if folder.name.endswith("-heldout") else ""
-    return pair_set(shards, name) if shards.has("neg_caption") else retrieval_set(shards, name)
 
 
 def report(verb: "Report") -> None:

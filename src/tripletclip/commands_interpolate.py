@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 import rich
 from rich.table import Table
 
-from tripletclip.commands import benchmark_set
 from tripletclip.demo import revision
 from tripletclip.errors import UserError
 from tripletclip.evaluation.encoder import clip_encoder
-from tripletclip.evaluation.suite import evaluate
+from tripletclip.evaluation.suite import benchmark_set, evaluate
 from tripletclip.models import load_clip, save_clip, weights_hash
 from tripletclip.reporting.results import Metric, Result, save_result
 from tripletclip.training.interpolate import interpolated, pareto_front

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import rich
 from rich.table import Table
 
-from tripletclip.commands import benchmark_set, progress_display
+from tripletclip.commands import progress_display
 from tripletclip.errors import UserError
 from tripletclip.evaluation.encoder import clip_encoder
+from tripletclip.evaluation.suite import benchmark_set
 from tripletclip.evaluation.suite import evaluate as measure
 from tripletclip.models import Clip
 from tripletclip.recipes.paper import recipes

@@ -13,7 +13,6 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tripletclip.errors import UserError
 from tripletclip.evaluation import choices, groups, pairs, paraphrases
 from tripletclip.evaluation.measuring import benchmark_names
 from tripletclip.evaluation.outcome import Decisions, Layout, Shares, metric_values
@@ -139,11 +138,3 @@ def merged(*parts: Lines) -> Lines:
         for benchmark, lines in part.items():
             together.setdefault(benchmark, {}).update(lines)
     return together
-
-
-def probe_or_reason(item_set: BenchmarkSet) -> tuple[Lines, str]:
-    """The probe's lines, and why there are none: "" where there is nothing to say."""
-    try:
-        return probe_lines(item_set), ""
-    except UserError as error:
-        return {}, str(error)

@@ -6,7 +6,8 @@ from importlib.metadata import version
 from typing import Any
 
 from tripletclip.errors import UserError
-from tripletclip.evaluation.blind import Lines, word_lines
+from tripletclip.evaluation.blind import merged, word_lines
+from tripletclip.evaluation.blind_rules import Blind, Notes
 from tripletclip.evaluation.cache import FeatureCache
 from tripletclip.evaluation.encoder import Encoder
 from tripletclip.evaluation.encoding import Features, Tell, constant_features, encode
@@ -45,16 +46,14 @@ def evaluate(
     budget: Mapping[str, float],
     config: Mapping[str, Any],
     min_coverage: float = 100.0,
-    blind: Lines | None = None,
-    notes: Mapping[str, Mapping[str, float | str]] | None = None,
+    blind: Blind | None = None,
     cache: FeatureCache | None = None,
     tell: Tell | None = None,
 ) -> list[Result]:
     """Measure ``encoder`` on ``sets``; each distinct image and text is encoded once, whatever the number of sets.
 
     ``min_coverage``  percent of what a benchmark lists that must be measurable.
-    ``blind``         benchmark to further blind lines, beside chance, constant encoder and number of words.
-    ``notes``         benchmark to what its result should say besides.
+    ``blind``         gives further blind lines of a set, beside chance, constant encoder and number of words.
     ``cache``         where features are kept; ``tell`` hears how many items are encoded.
 
     The other arguments go into the results as they are. Raises :class:`UserError` for two sets that give the same
@@ -71,8 +70,8 @@ def evaluate(
     for whole in sets:
         item_set = without_unreadable(whole, features.unreadable)
         check_coverage(item_set, min_coverage, features.unreadable)
-        lines = word_lines(item_set)
-        cut = _cut_note(item_set, features)
+        added, notes = blind(item_set) if blind is not None else ({}, {})
+        lines = merged(word_lines(item_set), added)
         for measured, constant in zip(measure(item_set, features), measure(item_set, blank), strict=True):
             name = measured.benchmark
             own = {"random": dict(measured.chance), "constant encoder": metric_values(constant.outcome)}
@@ -86,7 +85,7 @@ def evaluate(
                     metrics=metrics(measured.outcome),
                     decisions=decision_strings(measured.outcome),
                     groups=measured.outcome.groups,
-                    blind=own | lines.get(name, {}) | (blind or {}).get(name, {}),
+                    blind=own | lines.get(name, {}),
                     histograms=measured.histograms,
                     items=_items(item_set),
                     budget=budget,
@@ -94,7 +93,7 @@ def evaluate(
                     versions=package_versions(),
                     headline=measured.headline,
                     examples=examples(item_set, measured.seen),
-                    notes=cut | dict((notes or {}).get(name, {})),
+                    notes=_cut_note(item_set, features) | notes,
                 )
             )
     return results
@@ -121,6 +120,6 @@ def _items(item_set: BenchmarkSet) -> dict[str, str | int]:
     return {"n": len(item_set), "listed": listed, "sha256": item_set.digest(), **item_set.left_out}
 
 
-def _cut_note(item_set: BenchmarkSet, features: Features) -> dict[str, float | str]:
+def _cut_note(item_set: BenchmarkSet, features: Features) -> Notes:
     count = sum(text in features.cut for text in set(item_set.texts()))
     return {CUT: float(count)} if count else {}

@@ -5,7 +5,6 @@ The token is the client's: ``HF_TOKEN`` or what ``hf auth login`` stored. It is 
 
 from pathlib import Path
 
-import httpx
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 from huggingface_hub.utils import validate_repo_id
@@ -21,6 +20,9 @@ _WHAT_TO_DO = {
     409: "the repository exists as something else; take another name",
     429: "the Hub asks to wait; try again later",
 }
+
+_TRANSPORT = HfHubHTTPError.__bases__
+"""What the client's HTTP library raises where nobody answers; which library that is depends on the client's version."""
 
 
 def check_repository(repo: str) -> None:
@@ -51,6 +53,6 @@ def push_folder(folder: Path, repo: str, *, private: bool, message: str) -> str:
         raise UserError(f"cannot push to {repo}: {status or 'no answer'}, {what}") from error
     except LocalTokenNotFoundError as error:
         raise UserError(f"cannot push to {repo}: there is no token; {_LOGIN}") from error
-    except (httpx.HTTPError, OSError, ValueError) as error:
+    except (*_TRANSPORT, OSError, ValueError) as error:
         raise UserError(f"cannot push to {repo}: {first_line(error)}; check the network") from error
     return str(commit.commit_url)

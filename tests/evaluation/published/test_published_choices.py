@@ -60,7 +60,7 @@ def test_aro_attribution(tmp_path: Path) -> None:
     assert item_set.name == "aro-attribution"
     assert item_set.means == {"attributes": ["white_black"]} and item_set.splits[30] == "red_round"
     write_json(path, [aro_record(0, attributes=["white"])])
-    with pytest.raises(UserError, match="item 0 of .* needs two 'attributes'"):
+    with pytest.raises(UserError, match=r"item 0 of .* needs two 'attributes'"):
         aro.read_attribution(tmp_path)
 
 

@@ -109,7 +109,7 @@ def test_gather_leaves_out_large_files_and_empty_boxes(tmp_path: Path, monkeypat
     write_image(tmp_path / "a.png", 1)
     write_image(tmp_path / "b.png", 2, side=200)
     monkeypatch.setattr(files, "MAX_IMAGE_BYTES", (tmp_path / "a.png").stat().st_size)
-    items = wanted(tmp_path, "a.png", "b.png") + [[Wanted(folders=(tmp_path,), name="a.png", box=(0, 0, 0, 5))]]
+    items = [*wanted(tmp_path, "a.png", "b.png"), [Wanted(folders=(tmp_path,), name="a.png", box=(0, 0, 0, 5))]]
     got = gather(items, lambda item: item, tmp_path)
     assert got.left_out == {"image file too large": 1, "box without area": 1}
 

@@ -62,7 +62,7 @@ def test_winoground_with_an_id_twice_or_none(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has the id '0' 2 times"):
         winoground.read(tmp_path)
     write_lines(path, [EXAMPLES[0], {"caption_0": "a"}])
-    with pytest.raises(UserError, match="line 2 of .* has no 'id'"):
+    with pytest.raises(UserError, match=r"line 2 of .* has no 'id'"):
         winoground.read(tmp_path)
     write_lines(path, [EXAMPLES[0] | {"image_1": "../ex_0_img_1"}])
     with pytest.raises(UserError, match="leads out of the image folder"):

@@ -40,6 +40,8 @@ class Train:
     """Pairs encoded at a time on a device, with the exact gradients of the whole step; none: all at once."""
     recompute: bool = False
     """Compute activations again in the backward pass instead of keeping them: less memory, a third more time."""
+    shard: bool = False
+    """Divide the towers' weights among the processes (FSDP2), for models that one device cannot hold."""
     learning_rate: float = 2e-3
     warmup: int = 200
     betas: tuple[float, float] = (0.9, 0.98)

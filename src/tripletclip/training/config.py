@@ -31,6 +31,7 @@ class TrainConfig:
                      passes_per_step / (passes of one pair) pairs
     micro_batch      pairs encoded at a time on a rank, with the gradients of the whole step; none: all at once
     recompute        compute activations again in the backward pass instead of keeping them
+    shard            divide the towers' blocks among the processes (see sharded.py), for models that do not fit
     learning_rate    peak of a linear warm-up over ``warmup`` steps and a cosine decay to zero
     weight_decay     not applied to norms, biases and logit_scale, unless ``tune`` says so
     chunk            rows of logits that exist at a time in the loss; none keeps them all
@@ -55,6 +56,7 @@ class TrainConfig:
     passes_per_step: int = 192
     micro_batch: int | None = None
     recompute: bool = False
+    shard: bool = False
     learning_rate: float = 2e-3
     warmup: int = 200
     betas: tuple[float, float] = (0.9, 0.98)
@@ -102,6 +104,8 @@ class TrainConfig:
                 raise unknown_name("tracker", name, TRACKERS)
         if self.retain.l2 and self.tune.lora:
             raise UserError("l2 holds weights near their start, and adapters have none; choose one of the two")
+        if self.shard and (self.tune.lora or self.retain.distill or self.retain.l2):
+            raise UserError("shard divides weights that adapters, distill and l2 need whole; leave out one of them")
 
     @property
     def goal(self) -> Objective:
@@ -132,7 +136,7 @@ class TrainConfig:
         """What must be equal for a run to go on: all but where and how files are written, and who does the work."""
         free = (
             *("out", "data", "keep", "init", "log_every", "save_every", "keep_last", "trackers"),
-            *("workers", "micro_batch", "recompute"),
+            *("workers", "micro_batch", "recompute", "shard"),
         )
         said = {name: value for name, value in asdict(self).items() if name not in free}
         said["device"] = self.device.partition(":")[0]  # which of several GPUs is no part of what a run is

@@ -15,7 +15,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from tripletclip.errors import UserError
+from tripletclip.errors import Incomplete, UserError
+from tripletclip.training.sharded import is_sharded
 
 BUCKET_BYTES = 64 * 2**20
 """Gradients travel in messages of about this size: few enough to start rarely, small enough to need little memory."""
@@ -39,10 +40,14 @@ class Ranks:
         return self.rank == 0
 
     def average_gradients(self, model: nn.Module) -> None:
-        """Replace every gradient by its mean over the ranks; parameters without one on this rank count as zero."""
+        """Replace every gradient by its mean over the ranks; parameters without one on this rank count as zero.
+
+        Those of weights that are divided among the ranks are means already.
+        """
         if self.size == 1:
             return
-        for bucket in _buckets(parameter for parameter in model.parameters() if parameter.requires_grad):
+        trained = (parameter for parameter in model.parameters() if parameter.requires_grad)
+        for bucket in _buckets(parameter for parameter in trained if not is_sharded(parameter)):
             flat = torch.cat([_gradient(parameter).flatten() for parameter in bucket])
             dist.all_reduce(flat, group=self.group)
             flat /= self.size
@@ -97,6 +102,22 @@ def _buckets(parameters: Iterable[nn.Parameter]) -> Iterator[list[nn.Parameter]]
         size += parameter.numel() * parameter.element_size()
     if bucket:
         yield bucket
+
+
+@contextlib.contextmanager
+def others_needed(ranks: Ranks, what_remains: str) -> Iterator[None]:
+    """A process of the run that dies ends the others with :class:`Incomplete`, which says ``what_remains``.
+
+    NCCL tells of it by an error of its own kind, gloo by a plain one that names its source file.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if ranks.size > 1 and (isinstance(error, dist.DistError) or "gloo" in str(error)):
+            raise Incomplete(
+                f"another process of this run ended, so rank {ranks.rank} stops; {what_remains}"
+            ) from error
+        raise
 
 
 @contextlib.contextmanager

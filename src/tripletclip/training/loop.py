@@ -1,7 +1,9 @@
 """The training loop: batches in order, metrics as JSON lines, states on disk; resumable at every step."""
 
 import contextlib
+import copy
 import json
+import math
 import shutil
 import signal
 from collections import Counter
@@ -16,10 +18,11 @@ from tripletclip.errors import UserError
 from tripletclip.files import write_atomic
 from tripletclip.models import Clip, flops_known, forward_flops, fresh_clip, load_clip, new_clip, save_clip, with_bias
 from tripletclip.training.config import TrainConfig
-from tripletclip.training.distributed import Ranks, all_ranks
+from tripletclip.training.distributed import Ranks, all_ranks, others_needed
 from tripletclip.training.log import Journal, Stopwatch, bound_by, peak_flops
 from tripletclip.training.optim import learning_rate, make_optimizer, set_learning_rate
 from tripletclip.training.retain import Keeper
+from tripletclip.training.sharded import shard_blocks, whole_tensors
 from tripletclip.training.state import (
     CONFIG_FILE,
     DONE_FILE,
@@ -75,9 +78,21 @@ class Run:
     watches: dict[str, Stopwatch]
     peak: float | None
 
+    spare: Clip | None
+
     def plain_clip(self) -> Clip:
-        """The model as anyone loads it, adapters merged into its weights."""
-        return self.learner.clip if self.adapters is None else without_adapters(self.learner.clip, self.adapters)
+        """The model as anyone loads it: adapters merged into its weights, divided weights put together.
+
+        With divided weights every rank must ask; what ranks but the first get is not whole.
+        """
+        clip = self.learner.clip
+        if self.config.shard:
+            weights = whole_tensors(clip.model.state_dict(), keep=self.spare is not None)
+            if self.spare is None:
+                return clip
+            self.spare.model.load_state_dict(weights)
+            return self.spare
+        return clip if self.adapters is None else without_adapters(clip, self.adapters)
 
 
 def train(
@@ -106,14 +121,17 @@ def train(
     with all_ranks(config.device) as ranks, _stop_signals() as stopped:
         config = replace(config, device=str(ranks.device))
         run = _prepared(config, ranks, words, watch, judge, resume=resume, overwrite=overwrite)
+        remains = f"the last state is in {config.out}, and the same command with --resume goes on"
         try:
-            _run_steps(run, stopped)
+            with others_needed(ranks, remains):
+                _run_steps(run, stopped)
         finally:
             if run.journal is not None:
                 run.journal.close()
         bad_images = dict(Counter(ranks.joined(run.loader.bad_keys).values()))
+        clip = run.plain_clip()
         if ranks.is_first:
-            _finish(run, bad_images)
+            _finish(run, clip, bad_images)
         ranks.wait()
     return config.out
 
@@ -141,6 +159,7 @@ def _prepared(
     freeze(clip.model, config.tune)
     adapters = add_adapters(clip, config.tune, config.seed) if config.tune.lora else None
     keeper = Keeper(config, clip)
+    spare = _shard(clip, ranks) if config.shard else None
     optimizer = make_optimizer(clip.model, config)
     teacher = keeper.teacher.model if keeper.teacher else None
     parts = Parts(model=clip.model, optimizer=optimizer, teacher=teacher)
@@ -157,6 +176,7 @@ def _prepared(
         progress=progress,
         parts=parts,
         adapters=adapters,
+        spare=spare,
         journal=Journal(config) if ranks.is_first else None,
         watch=watch,
         judge=judge,
@@ -164,6 +184,15 @@ def _prepared(
         watches={"log": Stopwatch(), "epoch": Stopwatch()},
         peak=peak_flops(ranks.device, config.precision) if ranks.is_first and flops_known(clip.cfg) else None,
     )
+
+
+def _shard(clip: Clip, ranks: Ranks) -> Clip | None:
+    """Divide the model among the ranks; the first keeps an empty whole one on the CPU, to save and judge."""
+    if ranks.group is None:
+        raise UserError("shard divides a model among processes, and there is one; start several with torchrun")
+    spare = replace(clip, model=copy.deepcopy(clip.model).cpu()) if ranks.is_first else None
+    shard_blocks(clip.model, ranks.device, ranks.group)
+    return spare
 
 
 def first_clip(config: TrainConfig, words: list[str]) -> Clip:
@@ -255,23 +284,24 @@ def _log(run: Run, values: dict[str, float], *, last: bool) -> str:
 
 def _save(run: Run, *, judged: bool) -> None:
     """The state, by the first rank; before it the best model, so that a state never knows a best that is not there."""
-    if not run.learner.ranks.is_first:
+    first = run.learner.ranks.is_first
+    if not first and not run.config.shard:
         return
     progress = run.progress
     progress.usual_norm, progress.skipped = run.learner.usual_norm, run.learner.skipped
     if run.judge is not None and judged:
         clip = run.plain_clip()
-        value = run.judge(clip)
-        if progress.best is None or value > progress.best:
+        value = run.judge(clip) if first else -math.inf
+        if first and (progress.best is None or value > progress.best):
             progress.best, progress.best_step = value, progress.step
             save_clip(clip, run.config.out / BEST_FOLDER)
-    save_state(run.config, run.parts, progress)
+    save_state(run.config, run.parts, progress, first=first)
 
 
-def _finish(run: Run, bad_images: dict[str, int]) -> None:
+def _finish(run: Run, clip: Clip, bad_images: dict[str, int]) -> None:
     """The model, then the marker that the run is done, then the states go."""
     out, progress = run.config.out, run.progress
-    save_clip(run.plain_clip(), out)
+    save_clip(clip, out)
     best = {} if progress.best is None else {"best": progress.best, "best_step": progress.best_step}
     skipped = {"skipped_steps": progress.skipped} if progress.skipped else {}
     done = {"budget": asdict(progress.budget), "bad_images": bad_images, **best, **skipped}

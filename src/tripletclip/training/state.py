@@ -14,10 +14,12 @@ from torch import nn
 from tripletclip.errors import UserError
 from tripletclip.files import write_atomic
 from tripletclip.training.config import TrainConfig
+from tripletclip.training.optim import load_moments, moments
+from tripletclip.training.sharded import placed, whole_tensors
 
 STATE_FILE, METRICS_FILE, CONFIG_FILE, DONE_FILE = "state.pt", "metrics.jsonl", "train.json", "done.json"
 OLD_STATE = "state-{}.pt"
-STATE_VERSION = 2
+STATE_VERSION = 3
 
 
 @dataclass(kw_only=True)
@@ -57,15 +59,22 @@ class Parts:
     teacher: nn.Module | None = None
 
 
-def save_state(config: TrainConfig, parts: Parts, progress: Progress) -> None:
-    """Write the state atomically: the old one stays whole until the new one is, and longer as ``keep_last`` says."""
+def save_state(config: TrainConfig, parts: Parts, progress: Progress, *, first: bool = True) -> None:
+    """Write the state atomically: the old one stays whole until the new one is, and longer as ``keep_last`` says.
+
+    The ``first`` rank writes; where weights are divided, the others must call this, too, and give their parts.
+    """
+    model = whole_tensors(parts.model.state_dict(), keep=first)
+    optimizer = moments(parts.model, parts.optimizer, keep=first)
+    if not first:
+        return
     buffer = io.BytesIO()
     torch.save(
         {
             "version": STATE_VERSION,
             "identity": json.dumps(config.identity(), sort_keys=True),
-            "model": parts.model.state_dict(),
-            "optimizer": parts.optimizer.state_dict(),
+            "model": model,
+            "optimizer": optimizer,
             "teacher": {} if parts.teacher is None else parts.teacher.state_dict(),
             "random": torch.get_rng_state(),
             "progress": asdict(progress),
@@ -94,8 +103,8 @@ def load_state(config: TrainConfig, parts: Parts) -> Progress:
         raise UserError(f"{path} has state version {version}; this release reads version {STATE_VERSION}")
     _check_same_run(path, identity, json.loads(json.dumps(config.identity())))
     try:
-        parts.model.load_state_dict(state["model"])
-        parts.optimizer.load_state_dict(state["optimizer"])
+        _load_weights(parts.model, state["model"])
+        load_moments(parts.model, parts.optimizer, state["optimizer"])
         if parts.teacher is not None:
             parts.teacher.load_state_dict(state["teacher"])
         progress = Progress(**state["progress"] | {"budget": Budget(**state["progress"]["budget"])})
@@ -104,6 +113,13 @@ def load_state(config: TrainConfig, parts: Parts) -> Progress:
         raise UserError(f"{path} is the state of another model ({fault}); start again with --overwrite") from error
     torch.set_rng_state(state["random"].cpu())
     return progress
+
+
+def _load_weights(model: nn.Module, saved: Mapping[str, Any]) -> None:
+    """Strictly, divided among the ranks as ``model`` is."""
+    own = model.state_dict()
+    shared = {name: placed(value, own[name]) if name in own else value for name, value in saved.items()}
+    model.load_state_dict(shared)
 
 
 def refuse_other_run(config: TrainConfig) -> None:

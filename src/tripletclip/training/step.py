@@ -19,6 +19,7 @@ from tripletclip.training.config import TrainConfig
 from tripletclip.training.distributed import Ranks
 from tripletclip.training.optim import MAX_LOG_SCALE, make_optimizer
 from tripletclip.training.retain import Keeper
+from tripletclip.training.sharded import clip_gradients
 
 NORM_MEMORY = 0.98
 """Share of the running mean of gradient norms that a step leaves; about the last fifty steps count."""
@@ -57,7 +58,7 @@ def train_step(learner: Learner, batch: Batch) -> dict[str, float]:
     learner.ranks.average_gradients(model)
     if learner.ranks.size > 1:
         learner.ranks_seconds += time.perf_counter() - start
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), learner.config.clip_gradient)
+    norm = clip_gradients(model, learner.config.clip_gradient, learner.ranks.group)
     if _is_usual(learner, norm):
         learner.optimizer.step()
         with torch.no_grad():

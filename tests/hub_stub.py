@@ -12,15 +12,19 @@ from typing import Any
 
 @dataclass
 class Stub:
-    """``refuse`` is the status that every request gets; 0: it is served."""
+    """``refuse`` is the status that every request gets; 0: it is served. ``tokens``: path to what it was asked with."""
 
     refuse: int = 0
     created: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     paths: list[str] = field(default_factory=list)
-    tokens: set[str | None] = field(default_factory=set)
+    tokens: dict[str, str | None] = field(default_factory=dict)
     message: str = ""
     address: str = ""
+
+    def asked_for_the_repository(self) -> list[str | None]:
+        """The tokens of the requests that make or change it; the client asks for other things too, without one."""
+        return [token for path, token in self.tokens.items() if path.startswith(("/api/repos", "/api/models"))]
 
 
 @contextlib.contextmanager
@@ -32,8 +36,7 @@ def stub_hub(refuse: int = 0) -> Iterator[Stub]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             stub.paths.append(self.path)
-            if self.path != "/api/validate-yaml":  # open to all, and asked without a token
-                stub.tokens.add(self.headers.get("Authorization"))
+            stub.tokens[self.path] = self.headers.get("Authorization")
             if stub.refuse:
                 self.answer(stub.refuse, {"error": "refused"})
             elif self.path == "/api/repos/create":

@@ -9,6 +9,7 @@ import open_clip
 import torch
 from torch import nn
 
+from tripletclip.data.index import first_line
 from tripletclip.errors import UserError, unknown_name
 from tripletclip.extras import require
 from tripletclip.models.clip import Clip, preprocessing
@@ -78,7 +79,8 @@ def fresh_clip(name: str, seed: int = 0) -> Clip:
     """An open_clip architecture such as ``ViT-B-32`` with fresh weights, as open_clip initialises them.
 
     The same seed gives the same weights; torch's global random state is left alone. Pixels are normalised as open_clip
-    does where no weights say otherwise (OpenAI's mean and deviation). Raises :class:`UserError` for unknown names.
+    does where no weights say otherwise (OpenAI's mean and deviation). Raises :class:`UserError` for unknown names, and
+    for a tokenizer that has to be fetched (SigLIP's) and cannot be.
     """
     if name not in open_clip.list_models():
         raise unknown_name("open_clip model", name, open_clip.list_models())
@@ -86,7 +88,14 @@ def fresh_clip(name: str, seed: int = 0) -> Clip:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build_model(cfg)
-    return Clip(model=model, cfg=cfg, tokenizer=open_clip.get_tokenizer(name), **preprocessing({}))
+    try:
+        tokenizer = open_clip.get_tokenizer(name)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"cannot load the tokenizer of {name}, '{cfg['text_cfg'].get('hf_tokenizer_name')}' of the Hugging Face "
+            f"Hub: {first_line(error)}; check the network"
+        ) from error
+    return Clip(model=model, cfg=cfg, tokenizer=tokenizer, **preprocessing({}))
 
 
 def build_model(cfg: Mapping[str, Any]) -> nn.Module:

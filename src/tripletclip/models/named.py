@@ -52,6 +52,11 @@ def _load_any_folder(folder: Path, *, origin: str = "", mend_gelu: bool) -> Clip
             return load_hf_folder(folder, origin=origin, mend_gelu=mend_gelu)
         if is_authors_folder(folder):
             return load_authors_folder(folder, mend_gelu=mend_gelu)
+        if kind in ("siglip", "siglip2"):
+            raise UserError(
+                f"{folder} is transformers' SigLIP, whose towers use the tanh form of GELU, which open_clip's SigLIP "
+                f"does not; take the same weights in open_clip's form, such as ViT-B-16-SigLIP:webli"
+            )
         if kind:
             raise UserError(f"{folder} holds a '{kind}' of Hugging Face's; known are clip and open_clip's folders")
     return load_folder(folder, origin=origin, mend_gelu=mend_gelu)

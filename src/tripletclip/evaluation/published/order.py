@@ -9,11 +9,10 @@ Options made elsewhere (by the official code, say) are read from ``aro/coco_orde
 
 import re
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from tripletclip.errors import UserError
 from tripletclip.evaluation.published.benchmark import VAL2014, Benchmark
@@ -106,13 +105,18 @@ def without_repeats(options: list[str]) -> list[str]:
 
 
 def _tagged(caption: str) -> Tagged:
-    require("text", "the order benchmarks' tagger", "textblob")
-    tag: Any = import_module("textblob.en").tag
     words = _WORD.findall(caption)
-    tags = [tag_ for _, tag_ in tag(" ".join(words).lower(), tokenize=False)] if words else []
+    tags = [tag for _, tag in _tagger()(" ".join(words).lower(), tokenize=False)] if words else []
     if len(tags) != len(words):
         raise UserError(f"the tagger reads the caption '{caption}' as {len(tags)} words, not {len(words)}")
     return list(zip(words, tags, strict=True))
+
+
+@cache
+def _tagger() -> Callable[..., list[tuple[str, str]]]:
+    require("text", "the order benchmarks' tagger", "textblob")
+    tag: Callable[..., list[tuple[str, str]]] = import_module("textblob.en").tag
+    return tag
 
 
 def nouns_and_adjectives(tagged: Tagged, random: Random) -> list[str]:

@@ -77,7 +77,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         family="winoground",
         files=(EXAMPLES, IMAGES),
         source="https://huggingface.co/datasets/facebook/winoground (examples.jsonl and images.zip, after agreeing)",
-        licence="META IMAGES RESEARCH LICENSE: research only, no redistribution",
+        licence="research only; the agreement lies in its repository",
         read=read,
     ),
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import open_clip
 import torch
+from torch import nn
 
 from tripletclip.errors import UserError
 from tripletclip.models.clip import Clip
@@ -22,13 +23,18 @@ def model_digest(clip: Clip) -> str:
     the weights lie (device, folder, file format) does not count. Raises :class:`UserError` for a tokenizer that cannot
     say what it does.
     """
+    pixels = [clip.mean, clip.std, clip.interpolation, clip.resize_mode, clip.fill_color, clip.image_size]
+    return digest_of(clip.model, [clip.cfg, pixels, tokenizer_identity(clip.tokenizer)])
+
+
+def digest_of(model: nn.Module, settings: Any) -> str:
+    """SHA-256, in hexadecimal, of a model's weights and of ``settings``, which JSON must be able to say."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(clip.model.state_dict().items()):
+    for name, tensor in sorted(model.state_dict().items()):
         kept = tensor.detach().cpu().contiguous()
         _add(digest, [name, str(kept.dtype), list(kept.shape)])
         digest.update(kept.reshape(-1).view(torch.uint8).numpy().data)
-    pixels = [clip.mean, clip.std, clip.interpolation, clip.resize_mode, clip.fill_color, clip.image_size]
-    _add(digest, [clip.cfg, pixels, tokenizer_identity(clip.tokenizer)])
+    _add(digest, settings)
     return digest.hexdigest()
 
 

@@ -5,59 +5,22 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import open_clip
 import pytest
 import torch
+from made_clip import CONTEXT, MEAN, STD, encoder, png, small_clip, tokenize
 from PIL import Image
 from torch import Tensor, nn
 
 from tripletclip.errors import UserError
 from tripletclip.evaluation.encoder import (
-    ClipEncoder,
     ConstantEncoder,
     FeatureTable,
+    UnreadableImages,
     clip_encoder,
     encode_distinct,
     text_lengths,
 )
 from tripletclip.models import ModelConfig, new_clip
-
-CONTEXT, START, END = 20, 30, 31
-MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
-
-
-def small_clip(*, output_dict: bool = False, **text: object) -> nn.Module:
-    torch.manual_seed(0)
-    model: nn.Module = open_clip.CLIP(
-        embed_dim=16,
-        vision_cfg={"image_size": 16, "patch_size": 8, "width": 32, "layers": 2, "head_width": 16},
-        text_cfg={"context_length": CONTEXT, "vocab_size": 32, "width": 32, "heads": 2, "layers": 2, **text},
-        output_dict=output_dict,
-    )
-    for parameter in model.parameters():  # away from the small initial values, so that a mistake shows
-        nn.init.normal_(parameter, std=0.3)
-    return model
-
-
-def tokenize(texts: list[str]) -> Tensor:
-    """Letters a to z as tokens 1 to 26, start and end of text around them, in upper or lower case alike."""
-    tokens_ML = torch.zeros(len(texts), CONTEXT, dtype=torch.long)
-    for row, text in zip(tokens_ML, texts, strict=True):
-        ids = [START, *(ord(letter) - ord("a") + 1 for letter in text.lower()), END]
-        row[: len(ids)] = torch.tensor(ids)
-    return tokens_ML
-
-
-def encoder(model: nn.Module, batch_size: int = 3) -> ClipEncoder:
-    return ClipEncoder(model, tokenize, image_size=16, mean=MEAN, std=STD, batch_size=batch_size)
-
-
-def png(seed: int) -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 256, size=(16, 16, 3), dtype=np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
 
 TEXTS = ["abcdefghijklmnop", "zyx", "a", "qqqqqqq", "", "zyxw", "cdcd", "bb", "ab"]  # no order here is its own inverse
 
@@ -147,6 +110,27 @@ def test_the_mode_comes_back(training: bool) -> None:
     with pytest.raises(UserError):
         encoder(model).encode_images([b"nothing"])
     assert model.training is training
+
+
+def test_texts_that_are_cut_are_named() -> None:
+    """Eighteen letters fill the context of twenty with start and end; a nineteenth is cut off."""
+    fits, longer, short = "a" * 18, "a" * 19, "abc"
+    assert encoder(small_clip()).cut_texts([fits, longer, short, "b" * 40]) == [longer, "b" * 40]
+    assert encoder(small_clip()).cut_texts([short]) == []
+
+
+def test_texts_of_one_tokenization_have_one_key() -> None:
+    same, also, other = encoder(small_clip()).text_keys(["ab", "AB", "abc"])
+    assert same == also != other
+
+
+def test_every_broken_image_of_a_batch_is_named_with_its_reason() -> None:
+    with pytest.raises(UnreadableImages) as stop:
+        encoder(small_clip()).encode_images([png(0), b"", png(1), png(2), b"no image", b""])
+    assert stop.value.reasons == {1: "empty"}  # of the first batch of three; the rest is found when that one is out
+    with pytest.raises(UnreadableImages) as stop:
+        encoder(small_clip(), batch_size=8).encode_images([png(0), b"", png(1), png(2), b"no image", b""])
+    assert stop.value.reasons == {1: "empty", 4: "not an image", 5: "empty"}
 
 
 def test_a_broken_image_is_named() -> None:

@@ -24,15 +24,11 @@ from tripletclip.data.shards import Shards
 from tripletclip.errors import UserError
 from tripletclip.recipes.embedded import budget_named, scaled
 from tripletclip.report import demo_report
-from tripletclip.reporting.page import write_page
-from tripletclip.reporting.results import load_results
-from tripletclip.reporting.tables import print_report
 from tripletclip.scenes.benchmark import SetConfig, write_set
 from tripletclip.scenes.world import world_named
 
 if TYPE_CHECKING:
     from tripletclip.cli import Demo, Scenes
-    from tripletclip.cli_report import Report
 
 
 def demo(verb: "Demo") -> None:
@@ -105,13 +101,3 @@ def scenes(verb: "Scenes") -> None:
     world_named(verb.world)
     folder = write_set(config, verb.out, workers=verb.jobs)
     print(f"{len(Shards(folder)):,} rows in {folder}")
-
-
-def report(verb: "Report") -> None:
-    """Tables on the terminal and the page."""
-    results = load_results(verb.results)
-    control = load_results(verb.control) if verb.control else []
-    print_report(results, title=str(verb.results))
-    command = f"tripletclip {shlex.join(sys.argv[1:])}"
-    write_page(verb.out, title="tripletclip", results=results, control=control, commands=[("This page", command)])
-    print(f"page: {verb.out}")

@@ -2,29 +2,28 @@
 
 import hashlib
 import json
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
+from tripletclip.cli_evaluate import Evaluate
 from tripletclip.commands import progress_display
+from tripletclip.commands_evaluate import read_sets
+from tripletclip.commands_report import command_line
 from tripletclip.data.selection import write_selection
 from tripletclip.errors import UserError
 from tripletclip.evaluation.contamination import WAYS, Contamination, KnownPicture, contamination
 from tripletclip.evaluation.coverage import Overlap, caption_rows, count_concepts, nested_subsets, overlap
-from tripletclip.evaluation.from_shards import benchmark_set
 from tripletclip.evaluation.pictures import ImageFile, Picture
 from tripletclip.evaluation.sets import BenchmarkSet, ClassSet, ColumnSet
 from tripletclip.evaluation.training_rows import training_parts
 from tripletclip.files import write_atomic
-from tripletclip.reporting.tables import report_console
+from tripletclip.reporting.grids import grid as new_grid
+from tripletclip.reporting.grids import report_console
 
 if TYPE_CHECKING:
     from tripletclip.cli_honesty import Concepts
@@ -60,14 +59,7 @@ def check_contamination(verb: "ContaminationVerb") -> None:
 def _sets(verb: "ContaminationVerb") -> list[BenchmarkSet]:
     if not verb.benchmark and not verb.data:
         raise UserError("no benchmark given; add --benchmark NAME --data-root DIR, or --data FOLDER")
-    found: list[BenchmarkSet] = []
-    for name in verb.benchmark:
-        from tripletclip.evaluation.published.registry import benchmark_named
-
-        if verb.data_root is None:
-            raise UserError(f"--benchmark {name} needs --data-root DIR, the folder of the benchmarks' files")
-        found += benchmark_named(name).read(verb.data_root)
-    return found + [benchmark_set(folder) for folder in verb.data]
+    return read_sets(Evaluate(data=verb.data, benchmark=verb.benchmark, data_root=verb.data_root))
 
 
 def _content(sets: Sequence[BenchmarkSet]) -> tuple[list[KnownPicture], list[str]]:
@@ -104,7 +96,7 @@ def _reader(picture: Picture) -> Any:
 
 
 def _print_contamination(found: Contamination, train: str) -> None:
-    grid = _grid(f"{found.benchmark} in {train}")
+    grid = new_grid(f"{found.benchmark} in {train}")
     for heading in ("found by", "of the benchmark", "", "training rows", "first"):
         grid.add_column(heading, justify="left" if heading in ("found by", "first") else "right")
     for way in WAYS:
@@ -155,7 +147,7 @@ def count_concept_sets(verb: "Concepts") -> None:
 
 
 def _print_overlap(found: Overlap, labels: Sequence[str]) -> None:
-    grid = _grid("WordNet concepts")
+    grid = new_grid("WordNet concepts")
     for heading in ("", "captions", "concepts, all", "concepts, different", "only here"):
         grid.add_column(heading, justify="right" if heading else "left")
     for place, label in enumerate(labels):
@@ -181,12 +173,3 @@ def _write_subsets(verb: "Concepts", folder: Path) -> None:
         about = {"made_by": "concepts", "share": share, "senses": verb.senses, "of": verb.sets[0]}
         write_selection(path, pa.chunked_array([pa.array(keys, pa.string())]), about)
         print(f"{100 * share:g} % of the concepts: {len(keys):,} rows: {path}")
-
-
-def _grid(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-
-
-def command_line() -> str:
-    """This command as it was typed."""
-    return f"tripletclip {shlex.join(sys.argv[1:])}"

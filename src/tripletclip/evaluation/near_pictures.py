@@ -26,7 +26,7 @@ _HASH_SIDE, _THUMBNAIL_SIDE = 32, 16
 _BANDS, _BAND_BITS = 4, 16
 _LUMA = np.array([0.299, 0.587, 0.114])
 _PLAIN_DEVIATION = 2.0
-_MEAN_LIMIT, _CELL_LIMIT, _COLOUR_LIMIT = 4.0, 24.0, 60.0
+_MEAN_LIMIT, _CELL_LIMIT, _COLOUR_LIMIT = 3.0, 18.0, 30.0
 """Grey levels: largest mean difference of brightness, of one cell's brightness, of one cell's colour."""
 
 

@@ -80,11 +80,18 @@ def compare(
     *,
     benchmark: str = "sugarcrepe",
     metric: str = "compositional",
+    every_seed: bool = False,
 ) -> list[Comparison]:
-    """The comparison over the seeds that both methods have, as a list of one; empty if there is no such seed."""
+    """The comparison over the seeds that both methods have, as a list of one; empty if there is no such seed.
+
+    ``every_seed``: a model that has a single seed, as a published one, meets every seed of the other.
+    """
     measured = [r for r in final_results(results) if r.benchmark == benchmark and metric in r.metrics]
     theirs = {result.seed: result for result in measured if result.method == against}
-    pairs = [(result, theirs[result.seed]) for result in measured if result.method == method and result.seed in theirs]
+    ours = [result for result in measured if result.method == method]
+    pairs = [(result, theirs[result.seed]) for result in ours if result.seed in theirs]
+    if every_seed and 1 in (len(ours), len(theirs)):
+        pairs = [(result, other) for result in ours for other in theirs.values()]
     if not pairs:
         return []
     differences = [_difference(mine, other, metric) for mine, other in pairs]

@@ -7,10 +7,11 @@ from itertools import pairwise
 from matplotlib.axes import Axes
 
 from tripletclip.reporting.figures import FigureBlock, Key
-from tripletclip.reporting.names import METHODS, START, display, in_order
+from tripletclip.reporting.looks import DEMO, Looks
+from tripletclip.reporting.names import in_order
 from tripletclip.reporting.results import Result
 from tripletclip.reporting.summary import final_results, start_results
-from tripletclip.reporting.svg import INK, Panel, canvas, colour, render, settings
+from tripletclip.reporting.svg import INK, Panel, canvas, class_colour, render, settings
 
 Histogram = Mapping[str, list[float]]
 
@@ -55,7 +56,7 @@ KINDS = {
 }
 
 
-def histogram_blocks(results: Iterable[Result]) -> list[FigureBlock]:
+def histogram_blocks(results: Iterable[Result], looks: Looks = DEMO) -> list[FigureBlock]:
     """A figure per histogram name, a panel per method that has one; of several seeds the first is drawn."""
     everything = list(results)
     found: dict[str, dict[str, Result]] = {}
@@ -63,13 +64,13 @@ def histogram_blocks(results: Iterable[Result]) -> list[FigureBlock]:
         for name, histogram in result.histograms.items():
             if sum(histogram["positive"]) and sum(histogram["negative"]):
                 found.setdefault(name, {}).setdefault(result.method, result)
-    return [_block(name, found[name]) for name in in_order(found, KINDS)]
+    return [_block(name, found[name], looks) for name in in_order(found, KINDS)]
 
 
-def _block(name: str, by_method: Mapping[str, Result]) -> FigureBlock:
+def _block(name: str, by_method: Mapping[str, Result], looks: Looks) -> FigureBlock:
     kind = KINDS.get(name, Kind(title=name, note="", filled="positive", filled_name="positive",
                                 outline="negative", outline_name="negative"))  # fmt: skip
-    methods = in_order(by_method, (START, *METHODS))
+    methods = looks.sorted(by_method)
     histograms = {method: by_method[method].histograms[name] for method in methods}
     spans = [_span(histogram) for histogram in histograms.values()]
     window = (min(low for low, _ in spans), max(high for _, high in spans))
@@ -77,29 +78,29 @@ def _block(name: str, by_method: Mapping[str, Result]) -> FigureBlock:
     return FigureBlock(
         title=f"Cosines · {kind.title}",
         note=f"{kind.note} Height: share of the items{', first seed' if seeds > 1 else ''}.",
-        panels=[_panel(kind, method, histogram, window) for method, histogram in histograms.items()],
+        panels=[_panel(kind, method, histogram, window, looks) for method, histogram in histograms.items()],
         head=["", f"mean, {kind.filled_name}", f"mean, {kind.outline_name}", "overlap %"],
-        rows=[[display(method), *_numbers(kind, histogram)] for method, histogram in histograms.items()],
+        rows=[[looks.label(method), *_numbers(kind, histogram)] for method, histogram in histograms.items()],
         keys=[Key(label=kind.filled_name, style="fill"), Key(label=kind.outline_name, style="outline")],
     )
 
 
-def _panel(kind: Kind, method: str, histogram: Histogram, window: tuple[float, float]) -> Panel:
+def _panel(kind: Kind, method: str, histogram: Histogram, window: tuple[float, float], looks: Looks) -> Panel:
     filled, outline, overlap = _numbers(kind, histogram)
     alternative = (
-        f"Cosine histogram, {kind.title}, {display(method)}: mean {filled} for {kind.filled_name}, "
+        f"Cosine histogram, {kind.title}, {looks.label(method)}: mean {filled} for {kind.filled_name}, "
         f"{outline} for {kind.outline_name}, overlap {overlap} percent."
     )
     with settings():
         figure, axes = canvas(120, left=12, right=12)
-        _steps(axes, histogram, kind.filled, fill=colour(method))
+        _steps(axes, histogram, kind.filled, fill=class_colour(looks.css(method)))
         _steps(axes, histogram, kind.outline, fill="none")
         axes.set_xlim(window)
         axes.set_ylim(0)
         axes.set_yticks([])
         axes.grid(visible=False)
         axes.spines["left"].set_visible(False)
-        return Panel(title=display(method), svg=render(figure, alternative), alternative=alternative)
+        return Panel(title=looks.label(method), svg=render(figure, alternative), alternative=alternative)
 
 
 def _steps(axes: Axes, histogram: Histogram, side: str, *, fill: str) -> None:

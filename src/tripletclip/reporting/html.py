@@ -3,9 +3,13 @@
 import base64
 import functools
 import hashlib
+import re
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+
+from tripletclip.reporting.compare import number, signed
+from tripletclip.reporting.ranking import compact
 
 _VISIBLE: dict[int, str] = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"}
 _VISIBLE |= {0x7F: "\u2421"}
@@ -16,13 +20,21 @@ _VISIBLE |= dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\N{
 @functools.cache
 def environment() -> Environment:
     """Templates of this package: text is escaped, and a value that was not given is an error."""
-    return Environment(
+    templates = Environment(
         loader=PackageLoader("tripletclip.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.filters.update(
+        compact=compact,
+        number=number,
+        signed=signed,
+        breakable=breakable,
+        unbroken=lambda sentence: sentence.replace(" %", "\N{NO-BREAK SPACE}%"),
+    )
+    return templates
 
 
 def script(templates: Environment, name: str) -> Markup:
@@ -41,6 +53,15 @@ def content_policy(*scripts: str) -> str:
     hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii") for text in scripts)
     allowed = " ".join(f"'sha256-{text}'" for text in hashes) or "'none'"
     return f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {allowed}"
+
+
+def breakable(name: str) -> Markup:
+    """``name`` with places to break a line behind ``/ : _ -``.
+
+    >>> breakable("hf:a/b_c")
+    Markup('hf:<wbr>a/<wbr>b_<wbr>c')
+    """
+    return Markup("<wbr>").join(re.split(r"(?<=[/:_-])(?=.)", name))
 
 
 def legible(text: str, longest: int) -> str:

@@ -51,7 +51,14 @@ RANKING_COLUMNS = (
 )
 """(heading, benchmark, metric) of the ranking, the deciding one first."""
 
-BLIND_RULES = ("random", "fewer words", "constant encoder")
+BLIND_RULES = (
+    "random",
+    "fewer words",
+    "fewer words, ties half",
+    "text-only probe",
+    "text likelihood",
+    "constant encoder",
+)
 
 
 def display(method: str) -> str:

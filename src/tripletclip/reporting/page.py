@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from tripletclip.files import write_atomic
-from tripletclip.reporting.compare import Comparison, data_or_loss, headline, neighbours, ordering, signed
+from tripletclip.reporting.compare import Comparison, data_or_loss, headline, neighbours, ordering
 from tripletclip.reporting.curves import RunSet, learning_curves
 from tripletclip.reporting.figures import FigureBlock, method_keys, ranking_dots, split_bars
 from tripletclip.reporting.gallery import GalleryItem, data_uri
 from tripletclip.reporting.histograms import histogram_blocks
+from tripletclip.reporting.html import environment
 from tripletclip.reporting.names import (
     HELD_OUT,
     METHODS,
@@ -164,22 +165,13 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("tripletclip.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
+    templates = environment()
+    templates.filters.update(
         display=display,
         short=short,
         css_class=css_class,
-        compact=compact,
-        signed=signed,
-        unbroken=lambda sentence: sentence.replace(" %", "\N{NO-BREAK SPACE}%"),
         data_uri=data_uri,
         benchmark_title=benchmark_title,
         split_title=lambda split: SPLITS.get(split, split),
     )
-    return environment
+    return templates

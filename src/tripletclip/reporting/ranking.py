@@ -88,15 +88,15 @@ def _table(results: list[Result], columns: list[Column], suffix: str) -> Ranking
     final, start = final_results(results), start_results(results)
     shown = {benchmark for _, benchmark, _ in columns}
     methods = in_order((result.method for result in final if result.benchmark in shown), METHODS)
-    rows = [_row(method, final, columns) for method in methods]
+    rows = [row_of(method, final, columns) for method in methods]
     decider: Column = ("", "sugarcrepe" + suffix, "compositional")
-    place = {method: _sort_key(_row(method, final, [decider, *columns])) for method in methods}
+    place = {method: _sort_key(row_of(method, final, [decider, *columns])) for method in methods}
     rows.sort(key=lambda row: place[row.name])
     return Ranking(
         headings=[heading for heading, _, _ in columns],
-        methods=_mark_leaders(rows, final, columns),
-        start=[row for row in [_row(START, start, columns)] if any(row.cells)],
-        blind=_blind_rows(final or start, columns),
+        methods=mark_leaders(rows, final, columns),
+        start=[row for row in [row_of(START, start, columns)] if any(row.cells)],
+        blind=blind_rows(final or start, columns),
     )
 
 
@@ -104,7 +104,8 @@ def _sort_key(row: Row) -> list[float]:
     return [-cell.value if cell else float("inf") for cell in row.cells]
 
 
-def _row(method: str, results: list[Result], columns: list[Column]) -> Row:
+def row_of(method: str, results: Sequence[Result], columns: Sequence[Column]) -> Row:
+    """What ``method`` reached in every column, over its seeds."""
     shown = {benchmark for _, benchmark, _ in columns}
     own = [result for result in results if result.method == method]
     known = [r.budget for r in own if r.benchmark in shown and {"images", "texts"} <= r.budget.keys()]
@@ -116,7 +117,7 @@ def _row(method: str, results: list[Result], columns: list[Column]) -> Row:
     )
 
 
-def _cell(results: list[Result], benchmark: str, metric: str) -> Cell | None:
+def _cell(results: Sequence[Result], benchmark: str, metric: str) -> Cell | None:
     found = [result.metrics[metric] for result in results if result.benchmark == benchmark and metric in result.metrics]
     if not found:
         return None
@@ -126,14 +127,21 @@ def _cell(results: list[Result], benchmark: str, metric: str) -> Cell | None:
     return Cell(value=over.mean, low=over.mean - over.deviation, high=over.mean + over.deviation, seeds=over.seeds)
 
 
-def _mark_leaders(rows: list[Row], final: list[Result], columns: list[Column]) -> list[Row]:
+def mark_leaders(
+    rows: Sequence[Row], final: Sequence[Result], columns: Sequence[Column], *, every_seed: bool = False
+) -> list[Row]:
     """In each column, mark the best and every method that is not apart from it."""
     leaders: list[set[str]] = []
     for place, (_, benchmark, metric) in enumerate(columns):
         values = {row.name: cell.value for row in rows if (cell := row.cells[place])}
         best = max(values, key=values.__getitem__, default="")
         rivals = [name for name in values if name != best]
-        tied = {n for n in rivals for c in compare(final, best, n, benchmark=benchmark, metric=metric) if not c.apart}
+        tied = {
+            n
+            for n in rivals
+            for c in compare(final, best, n, benchmark=benchmark, metric=metric, every_seed=every_seed)
+            if not c.apart
+        }
         leaders.append(tied | {best})
     return [
         Row(
@@ -148,7 +156,7 @@ def _mark_leaders(rows: list[Row], final: list[Result], columns: list[Column]) -
     ]
 
 
-def _blind_rows(results: list[Result], columns: list[Column]) -> list[Row]:
+def blind_rows(results: Sequence[Result], columns: Sequence[Column]) -> list[Row]:
     """What rules reach that never look: the same for every method, so the first result that has a number gives it."""
     rows = []
     for rule in in_order((rule for result in results for rule in result.blind), BLIND_RULES):

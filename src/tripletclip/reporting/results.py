@@ -95,15 +95,16 @@ def load_result(path: Path) -> Result:
     """Read one result file; a foreign or torn file is a :class:`UserError` that names it."""
     try:
         raw = json.loads(path.read_text("utf8"))
-        version = raw["version"]
+        if raw["version"] != RESULT_VERSION:
+            raise UserError(
+                f"{path} has result version {raw['version']}, this release reads {RESULT_VERSION}; measure again or "
+                f"use the release that wrote it"
+            )
         raw["metrics"] = {name: Metric(**metric) for name, metric in raw["metrics"].items()}
         raw["examples"] = tuple(Example(**example) for example in raw.get("examples", ()))
-        result = Result(**raw)
+        return Result(**raw)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is not a result file ({error}); remove it or point to another folder") from error
-    if version != RESULT_VERSION:
-        raise UserError(f"{path} has result version {version}; this release reads version {RESULT_VERSION}")
-    return result
 
 
 def load_results(folder: Path) -> list[Result]:

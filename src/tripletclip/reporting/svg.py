@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from tripletclip.reporting.looks import PALETTE
 from tripletclip.reporting.names import METHODS, START, css_class
 
 WIDTH = 340
@@ -25,6 +26,7 @@ WIDTH = 340
 INK, MUTED, LINE = "#000001", "#000002", "#000003"
 _VARIABLES = {INK: "currentColor", MUTED: "var(--muted)", LINE: "var(--line)"}
 _METHOD_COLOURS = {css_class(name): f"#0000{16 + place:02x}" for place, name in enumerate((*METHODS, START, "?"))}
+_METHOD_COLOURS |= {f"c{place}": f"#0000{48 + place:02x}" for place in range(PALETTE)} | {"c-other": "#00003f"}
 _VARIABLES |= {colour: f"var(--{name})" for name, colour in _METHOD_COLOURS.items()}
 
 _SETTINGS: Any = {
@@ -62,8 +64,13 @@ class Panel:
 
 
 def colour(method: str) -> str:
-    """The stand-in colour of a method."""
-    return _METHOD_COLOURS.get(css_class(method), _METHOD_COLOURS["m-other"])
+    """The stand-in colour of a method of the demo."""
+    return class_colour(css_class(method))
+
+
+def class_colour(css: str) -> str:
+    """The stand-in colour of a CSS class of a method or model."""
+    return _METHOD_COLOURS.get(css, _METHOD_COLOURS["m-other"])
 
 
 def settings() -> AbstractContextManager[None]:
@@ -95,7 +102,7 @@ def render(figure: Figure, alternative: str) -> Markup:
     body = re.sub(r'<g id="[^"]*"', "<g", body)
     body = body.replace("xlink:href=", "href=")
     body = re.sub(r"font: (?:\w+ )?([\d.]+px) [^;\"]*", r"font-size: \1", body)
-    body = re.sub(r"#0000[01][0-9a-f]", lambda found: _VARIABLES.get(found.group(), found.group()), body)
+    body = re.sub(r"#0000[0-3][0-9a-f]", lambda found: _VARIABLES.get(found.group(), found.group()), body)
     return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
         WIDTH, height, escape(alternative), Markup(_squeeze(body))
     )

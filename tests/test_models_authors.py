@@ -1,5 +1,6 @@
 """The authors' checkpoints, two folders of one tower each: features as transformers' two classes give them."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tripletclip.errors import UserError
-from tripletclip.models import Clip, image_features, load_clip, save_clip, text_features
+from tripletclip.models import Clip, image_features, load_clip, save_clip, text_features, weights_hash
 
 TINY_VISION = {
     "hidden_size": 128, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 16,
@@ -43,7 +44,7 @@ def assert_tower_features(clip: Clip, towers: tuple[nn.Module, nn.Module], pixel
     with torch.no_grad():
         image: Tensor = towers[0](pixel_values=pixels).image_embeds
         text: Tensor = towers[1](input_ids=torch.where(text_BL == 0, 49407, text_BL)).text_embeds
-        close = {"rtol": 0, "atol": 1e-5}
+        close: dict[str, Any] = {"rtol": 0, "atol": 1e-5}
         torch.testing.assert_close(image_features(clip.model, pixels), functional.normalize(image), **close)
         torch.testing.assert_close(text_features(clip.model, text_BL, 9), functional.normalize(text), **close)
 
@@ -62,6 +63,12 @@ def test_two_towers_have_the_features_of_transformers(
     )
     save_clip(clip, tmp_path / "ours")
     assert_tower_features(load_clip(tmp_path / "ours"), towers, images())
+
+
+def test_the_name_of_two_towers_is_the_hash_of_both(tmp_path: Path, towers: tuple[nn.Module, nn.Module]) -> None:
+    folder = made(tmp_path / "model", towers)
+    files = [folder / tower / "model.safetensors" for tower in ("vision-encoder", "text-encoder")]
+    assert weights_hash(folder) == hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def test_the_true_shapes(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from tripletclip.models import text_features as features_of_texts
 from tripletclip.models.export import export_clip
 from tripletclip.models.hf_export import obstacles
 
-CLOSE = {"rtol": 0.0, "atol": 1e-5}
+CLOSE: dict[str, Any] = {"rtol": 0.0, "atol": 1e-5}
 WORDS = ["a", "red", "blue", "dog", "_x1"]
 ODD_TEXTS = ["A red, RED dog!", "", "zebra dog", "a_b <end> <pad>", "blue\tdog\n a", "red " * 40, "_x1 naïve", "<unk>"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import huggingface_hub.constants
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 from hub_stub import Stub, stub_hub
 from made_models import TINY, hf_folder, open_clip_folder
 

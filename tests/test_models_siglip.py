@@ -25,7 +25,7 @@ def tiny_timm(monkeypatch: pytest.MonkeyPatch) -> str:
     name = "vit_tiny_siglip_for_tests"
 
     def make(num_classes: int, global_pool: str, **_: Any) -> Any:
-        sizes: dict[str, int] = {"img_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 1, "num_heads": 2}
+        sizes: dict[str, Any] = {"img_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 1, "num_heads": 2}
         head: dict[str, Any] = {"num_classes": num_classes, "global_pool": global_pool, "class_token": False}
         return timm.models.VisionTransformer(**sizes, **head)
 
@@ -35,7 +35,7 @@ def tiny_timm(monkeypatch: pytest.MonkeyPatch) -> str:
 
 def siglip(name: str) -> dict[str, Any]:
     """open_clip's ViT-B-16-SigLIP in small, with CLIP's tokenizer in place of one from the Hub."""
-    true = open_clip.get_model_config("ViT-B-16-SigLIP")
+    true: dict[str, Any] = open_clip.get_model_config("ViT-B-16-SigLIP")
     sizes = {"width": 16, "heads": 2, "layers": 1, "vocab_size": 49408, "context_length": 20}
     text = {key: value for key, value in true["text_cfg"].items() if key != "hf_tokenizer_name"} | sizes
     return true | {
@@ -54,7 +54,7 @@ def test_a_folder_of_open_clips_siglip_has_its_features(tmp_path: Path, tiny_tim
     tokens = clip.tokenizer(["A red dog!", "cat"])
     assert torch.equal(tokens, open_clip.SimpleTokenizer(context_length=20, clean="canonicalize")(["a red dog", "cat"]))
     with torch.no_grad():
-        close = {"rtol": 0, "atol": 1e-5}
+        close: dict[str, Any] = {"rtol": 0, "atol": 1e-5}
         image, text = theirs.encode_image(pixels, normalize=True), theirs.encode_text(tokens, normalize=True)
         torch.testing.assert_close(image_features(clip.model, pixels), image, **close)
         torch.testing.assert_close(text_features(clip.model, tokens[:, :5], 5), text, **close)

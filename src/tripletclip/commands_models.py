@@ -10,7 +10,7 @@ from tripletclip.models import load_clip
 from tripletclip.models.card import CARD, Measured, model_card
 from tripletclip.models.clip import Clip
 from tripletclip.models.export import export_clip
-from tripletclip.models.folder import weights_file, weights_hash
+from tripletclip.models.folder import weights_hash
 from tripletclip.models.hub import check_repository, push_folder
 from tripletclip.models.identity import model_digest
 from tripletclip.reporting.results import load_results
@@ -69,10 +69,4 @@ def _measured(results: Path, clip: Clip, model: str) -> list[Measured]:
 def _hashes(clip: Clip, model: str) -> set[str]:
     """Names under which results may know the weights: the digest of the model, and that of a folder's file."""
     hashes, folder = {model_digest(clip)}, Path(model.removeprefix("local-dir:"))
-    if folder.is_dir():
-        try:
-            weights_file(folder)
-        except UserError:
-            return hashes  # two towers have no one file of weights
-        hashes.add(weights_hash(folder))
-    return hashes
+    return hashes | {weights_hash(folder)} if folder.is_dir() else hashes

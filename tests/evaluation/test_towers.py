@@ -18,7 +18,7 @@ from tripletclip.evaluation.encoder import UnreadableImages
 from tripletclip.evaluation.similarity import one_tower
 from tripletclip.evaluation.towers import image_tower, text_tower
 
-CLOSE = {"rtol": 0.0, "atol": 1e-5}
+CLOSE: dict[str, Any] = {"rtol": 0.0, "atol": 1e-5}
 TEXTS = ["red dog", "dog", "a very long text about a red dog and a dog", "dog"]
 
 
@@ -89,11 +89,12 @@ def test_dinov2_by_transformers(tmp_path: Path) -> None:
 
 def test_timm_by_name_or_folder(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    sizes = {"img_size": 32, "embed_dim": 16, "depth": 1, "num_heads": 2}
-    small = {"input_size": (3, 32, 32)}
+    sizes: dict[str, Any] = {"img_size": 32, "embed_dim": 16, "depth": 1, "num_heads": 2}
+    small: dict[str, Any] = {"input_size": (3, 32, 32)}
     model = timm.create_model("vit_tiny_patch16_224", num_classes=0, pretrained_cfg_overlay=small, **sizes).eval()
-    timm.models.save_for_hf(model, tmp_path / "vit", model_args=sizes, safe_serialization=True)
-    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
+    timm.models.save_for_hf(model, str(tmp_path / "vit"), model_args=sizes, safe_serialization=True)
+    data: Any = timm.data
+    transform = data.create_transform(**data.resolve_model_data_config(model), is_training=False)
     images = pictures()
     with torch.no_grad():
         theirs: Tensor = torch.cat([model(transform(image)[None]) for image in images])

@@ -189,8 +189,9 @@ def _timm_tower(name: str, device: torch.device | str, batch_size: int) -> Image
 
     with _loading(f"{TIMM}{name}"):
         model = timm.create_model(name, pretrained=True, num_classes=0)
-    config = timm.data.resolve_model_data_config(model)
-    transform = timm.data.create_transform(**config, is_training=False)
+    data: Any = timm.data
+    config = data.resolve_model_data_config(model)
+    transform = data.create_transform(**config, is_training=False)
 
     def features(module: nn.Module, pixels_BCHW: Tensor) -> Tensor:
         found: Tensor = module(pixels_BCHW)

@@ -20,13 +20,14 @@ from tripletclip.errors import UserError
 from tripletclip.models.activation import checked_activation, origins
 from tripletclip.models.build import build_model
 from tripletclip.models.clip import Clip
+from tripletclip.models.folder import TEXT_FOLDER as TEXT_FOLDER
+from tripletclip.models.folder import VISION_FOLDER as VISION_FOLDER
 from tripletclip.models.folder import readable
 from tripletclip.models.hf_config import TEXT, VISION, open_clip_cfg, text_sizes, vision_sizes
 from tripletclip.models.hf_names import open_clip_names
 from tripletclip.models.hf_tokenizer import hf_folder_tokenizer
 from tripletclip.models.huggingface import HF_CONFIG, HF_PIXELS, HF_WEIGHTS, pixels_of
 
-VISION_FOLDER, TEXT_FOLDER = "vision-encoder", "text-encoder"
 NO_SCALE = "logit_scale is CLIP's first value, ln(1/0.07): the two towers hold none, and no cosine depends on it"
 
 _WRAPPED = "model."

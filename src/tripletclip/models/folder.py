@@ -22,6 +22,10 @@ from tripletclip.models.tokenizers import TOKENIZER_FILE as TOKENIZER_FILE
 
 CONFIG_FILE, WEIGHTS_FILE = "open_clip_config.json", "open_clip_model.safetensors"
 
+VISION_FOLDER, TEXT_FOLDER, TOWER_WEIGHTS = "vision-encoder", "text-encoder", "model.safetensors"
+"""Where the checkpoints of TripletCLIP's authors have their two towers (:mod:`tripletclip.models.authors`)."""
+_CHUNK = 2**20
+
 WEIGHTS_FILES = (
     WEIGHTS_FILE,
     "open_clip_pytorch_model.safetensors",
@@ -124,6 +128,11 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def weights_hash(folder: Path) -> str:
-    """SHA-256 of a model folder's weights: the name of a checkpoint that cannot lie."""
-    with weights_file(folder).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a model folder's weights: the name of a checkpoint that cannot lie. Of two towers, of both files."""
+    towers = [folder / tower / TOWER_WEIGHTS for tower in (VISION_FOLDER, TEXT_FOLDER)]
+    whole = hashlib.sha256()
+    for path in towers if all(path.is_file() for path in towers) else [weights_file(folder)]:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                whole.update(chunk)
+    return whole.hexdigest()

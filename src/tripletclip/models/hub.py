@@ -7,7 +7,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from tripletclip.data.index import first_line
 from tripletclip.errors import UserError
@@ -21,8 +21,10 @@ _WHAT_TO_DO = {
     429: "the Hub asks to wait; try again later",
 }
 
-_TRANSPORT = HfHubHTTPError.__bases__
-"""What the client's HTTP library raises where nobody answers; which library that is depends on the client's version."""
+_NO_ANSWER: tuple[type[Exception], ...] = (
+    *(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception)), OSError, ValueError,
+)  # fmt: skip
+"""What the client raises where nobody answers; which HTTP library it uses, and so whose errors, is its version's."""
 
 
 def check_repository(repo: str) -> None:
@@ -53,6 +55,6 @@ def push_folder(folder: Path, repo: str, *, private: bool, message: str) -> str:
         raise UserError(f"cannot push to {repo}: {status or 'no answer'}, {what}") from error
     except LocalTokenNotFoundError as error:
         raise UserError(f"cannot push to {repo}: there is no token; {_LOGIN}") from error
-    except (*_TRANSPORT, OSError, ValueError) as error:
+    except _NO_ANSWER as error:
         raise UserError(f"cannot push to {repo}: {first_line(error)}; check the network") from error
     return str(commit.commit_url)

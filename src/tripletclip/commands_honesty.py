@@ -97,12 +97,12 @@ def _reader(picture: Picture) -> Any:
 
 def _print_contamination(found: Contamination, train: str) -> None:
     grid = new_grid(f"{found.benchmark} in {train}")
-    for heading in ("found by", "of the benchmark", "", "training rows", "first"):
-        grid.add_column(heading, justify="left" if heading in ("found by", "first") else "right")
+    for heading in ("found by", "of the benchmark", "", "training rows", "for example, row"):
+        grid.add_column(heading, justify="left" if heading in ("found by", "for example, row") else "right")
     for way in WAYS:
         of = found.captions if way == "caption" else found.pictures
         one = found.found[way]
-        example = f"{one[0].item[:40]} = row {one[0].key}" if one else ""
+        example = f"{one[0].key}: {one[0].item[:24]}" if one else ""
         what = "captions" if way == "caption" else "pictures"
         share = f"{100 * len(one) / of:.1f} %" if of else ""
         grid.add_row(way, f"{len(one):,} of {of:,} {what}", share, f"{sum(f.rows for f in one):,}", Text(example))
@@ -136,10 +136,10 @@ def count_concept_sets(verb: "Concepts") -> None:
         if not n:
             raise UserError(f"{name} has no {text} to count; give a set that has, or two sets")
     found = overlap(counts[0], counts[1])
-    labels = [f"{name} · {text}" for name, text in texts]
+    labels = [f"{Path(name).name} · {text}" for name, text in texts]
     _print_overlap(found, labels)
     if verb.out is not None:
-        record = asdict(found) | {"sets": labels, "senses": verb.senses, "command": command_line()}
+        record = asdict(found) | {"sets": texts, "senses": verb.senses, "command": command_line()}
         write_atomic(verb.out, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
         print(f"counts: {verb.out}")
     if verb.subsets is not None:

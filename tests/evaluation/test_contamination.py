@@ -1,13 +1,13 @@
 """Contamination: what the training set has is found, whatever its size, file format, case and punctuation; no more."""
 
 import csv
-import io
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from made_pictures import painted, stored
 from PIL import Image, ImageDraw
 
 from tripletclip.data.shards import write_shard
@@ -29,25 +29,6 @@ from tripletclip.evaluation.training_rows import training_parts
 from tripletclip.screening.copies import bits_apart
 
 PHOTOS = Path("/work/shared/data/flickr8k_200")
-
-
-def painted(seed: int, *, size: tuple[int, int] = (320, 240)) -> Image.Image:
-    """Twelve coloured blobs on a colour."""
-    rng = random.Random(seed)
-    image = Image.new("RGB", size, tuple(rng.randrange(256) for _ in range(3)))
-    draw = ImageDraw.Draw(image)
-    for _ in range(12):
-        x, y = rng.randrange(size[0]), rng.randrange(size[1])
-        width, height = rng.randrange(20, size[0] // 2), rng.randrange(20, size[1] // 2)
-        draw.ellipse((x, y, x + width, y + height), fill=tuple(rng.randrange(256) for _ in range(3)))
-    return image
-
-
-def stored(image: Image.Image, *, scale: float = 1.0, kind: str = "PNG", quality: int = 90) -> bytes:
-    smaller = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
-    buffer = io.BytesIO()
-    smaller.save(buffer, kind, **({"quality": quality} if kind == "JPEG" else {}))
-    return buffer.getvalue()
 
 
 def known(images: Sequence[bytes], names: Sequence[str] = ()) -> list[KnownPicture]:

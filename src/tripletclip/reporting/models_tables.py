@@ -46,7 +46,7 @@ def tables_of(table: Ranking, *, title: str, width: int) -> Iterator[Table]:
     at_once = max(1, (width - _NAME_WIDTH) // _COLUMN_WIDTH)
     for start in range(0, len(table.headings), at_once):
         places = range(start, min(start + at_once, len(table.headings)))
-        piece = grid(title if start == 0 else f"{title}, continued")
+        piece = grid(title if start == 0 else f"{title.partition(' · percent')[0]}, continued")
         piece.add_column("", max_width=_NAME_WIDTH - 2, overflow="fold")
         for place in places:
             piece.add_column(table.headings[place], justify="right", max_width=_COLUMN_WIDTH - 2)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from tripletclip.reporting.figures import FigureBlock, Key
 from tripletclip.reporting.looks import DEMO, Looks
-from tripletclip.reporting.names import START, in_order
+from tripletclip.reporting.names import START
 from tripletclip.reporting.ranking import compact
 from tripletclip.reporting.results import Result
 from tripletclip.reporting.summary import curve_points, spread_of
@@ -22,6 +22,8 @@ CURVE_METRICS = {
     "t2i_r1": "R@1 text → image, percent",
     "loss": "Loss",
 }
+_MOST = 9
+"""Panels of metrics that nobody knows."""
 _LOG_RATIO = 20
 """If the longest run saw this many times more than the shortest, a linear axis would hide the short one."""
 
@@ -51,7 +53,7 @@ def learning_curves(runs: RunSet, reference: RunSet | None = None, looks: Looks 
     sets = [(runs, False)] + ([(reference, True)] if reference else [])
     points = [point for run_set, _ in sets for point in curve_points(run_set.results)]
     measured = {name for point in points for name in point.metrics}
-    metrics = in_order(measured, CURVE_METRICS) if looks.plain else [n for n in CURVE_METRICS if n in measured]
+    metrics = [name for name in CURVE_METRICS if name in measured] or sorted(measured)[:_MOST]
     by_passes = all({"images", "texts"} <= point.budget.keys() for point in points)
     panels, rows = [], []
     for metric in metrics:

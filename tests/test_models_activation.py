@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from made_models import TINY, hf_folder, open_clip_folder
 
 from tripletclip.errors import UserError
@@ -77,3 +78,11 @@ def test_an_open_clip_folder_that_names_the_tag(tmp_path: Path, field: dict[str,
     mended = load_clip(tmp_path / "model", mend_gelu=True)
     assert mended.cfg["quick_gelu"] is True
     assert "QuickGELU" in {type(module).__name__ for module in mended.model.modules()}
+
+
+def test_a_program_in_place_of_weights_is_not_run(tmp_path: Path) -> None:
+    """OpenAI's own files; the weights of another file load by the same spec (test_models_sources.py)."""
+    path = tmp_path / "ViT-B-32.pt"
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(path))
+    with pytest.raises(UserError, match=r"ViT-B-32.pt is TorchScript.* write ViT-B-32-quickgelu:openai"):
+        load_clip(f"ViT-B-32:{path}")

@@ -1,6 +1,7 @@
 """Models by one short word: a folder, an open_clip NAME:TAG, or a repository of the Hugging Face Hub."""
 
 import contextlib
+import zipfile
 from pathlib import Path
 
 import open_clip
@@ -100,6 +101,7 @@ def _load_named(spec: str, *, mend_gelu: bool) -> Clip:
         )
     if tag not in tags and not Path(tag).is_file():
         raise unknown_name(f"tag of {name}", tag, tags)
+    _refuse_torchscript(name, tag)
     quick_gelu = bool((open_clip.get_pretrained_cfg(name, tag) or {}).get("quick_gelu"))
     cfg = open_clip.get_model_config(name)
     if quick_gelu and not cfg.get("quick_gelu"):
@@ -116,3 +118,15 @@ def _load_named(spec: str, *, mend_gelu: bool) -> Clip:
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"cannot load the model '{spec}': {first_line(error)}; check the name and network") from error
     return Clip(model=model, cfg=cfg, tokenizer=tokenizer, **preprocessing(model.visual.preprocess_cfg))
+
+
+def _refuse_torchscript(name: str, tag: str) -> None:
+    """OpenAI's own files are programs, which ``weights_only`` cannot read."""
+    if Path(tag).is_file() and zipfile.is_zipfile(tag):
+        with zipfile.ZipFile(tag) as archive:
+            if any(entry.endswith("/constants.pkl") for entry in archive.namelist()):
+                plain = name.removesuffix("-quickgelu")
+                raise UserError(
+                    f"{tag} is TorchScript, as OpenAI's files are, and is not run; for OpenAI's weights write "
+                    f"{plain}-quickgelu:openai"
+                )

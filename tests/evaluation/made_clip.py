@@ -1,6 +1,7 @@
 """A small random CLIP of open_clip with wild weights, its letters as tokens, and random pictures."""
 
 import io
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -14,7 +15,7 @@ CONTEXT, START, END = 20, 30, 31
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 
 
-def small_clip(*, output_dict: bool = False, **text: object) -> nn.Module:
+def small_clip(*, output_dict: bool = False, **text: Any) -> nn.Module:
     torch.manual_seed(0)
     model: nn.Module = open_clip.CLIP(
         embed_dim=16,
@@ -27,9 +28,9 @@ def small_clip(*, output_dict: bool = False, **text: object) -> nn.Module:
     return model
 
 
-def spread_clip() -> nn.Module:
+def spread_clip(**text: Any) -> nn.Module:
     """The same with features that lie far apart: no biases, plain norms, and positions that say little."""
-    model = small_clip()
+    model = small_clip(**text)
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             nn.init.zeros_(parameter)
@@ -53,15 +54,15 @@ def tokenize(texts: list[str], length: int = CONTEXT) -> Tensor:
     return tokens_ML
 
 
-def encoder(model: nn.Module, batch_size: int = 3) -> ClipEncoder:
+def encoder(model: nn.Module, batch_size: int = 3, context: int = CONTEXT) -> ClipEncoder:
     return ClipEncoder(
         model,
-        tokenize,
+        lambda texts: tokenize(texts, context),
         image_size=16,
         mean=MEAN,
         std=STD,
         batch_size=batch_size,
-        tokenize_longer=lambda texts: tokenize(texts, CONTEXT + 1),
+        tokenize_longer=lambda texts: tokenize(texts, context + 1),
     )
 
 

@@ -4,6 +4,7 @@ Rule: s(image, caption) > s(image, neg_caption), strictly. A tie loses.
 Source of the rule: SugarCrepe (Hsieh et al. 2023); the seven splits are its names.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -11,7 +12,6 @@ import numpy as np
 
 from tripletclip.evaluation.outcome import Decisions, Layout, Outcome, split_masks
 from tripletclip.evaluation.scores import PairScores
-from tripletclip.screening.text_probe import words
 
 SPLITS = ("add_att", "add_obj", "replace_att", "replace_obj", "replace_rel", "swap_att", "swap_obj")
 
@@ -22,6 +22,7 @@ AGGREGATES = ("macro", "micro", "compositional")
 
 ORDER_ONLY = "_order_only"
 """Ending of the metric of a split's items whose captions hold the same words in another order."""
+_PUNCTUATION = re.compile(r"[^\w\s]")
 SWAPS = ("swap_att", "swap_obj")
 """The splits that are split once more into what only word order tells, and the rest."""
 
@@ -51,9 +52,17 @@ def decide(scores: PairScores, splits: Sequence[str], order_only_N: Decisions | 
 
 
 def order_only(captions: Sequence[str], neg_captions: Sequence[str]) -> Decisions:
-    """Whether a caption and its negative have the same words, as often each, in lower case without punctuation [N]."""
+    """Whether a caption and its negative have the same words, as often each, in lower case without punctuation [N].
+
+    >>> order_only(["The dog's by a cat."], ["A cat by the dogs"]).tolist()
+    [True]
+    """
     pairs = zip(captions, neg_captions, strict=True)
-    return np.array([Counter(words(own)) == Counter(words(other)) for own, other in pairs], dtype=np.bool_)
+    return np.array([_words(own) == _words(other) for own, other in pairs], dtype=np.bool_)
+
+
+def _words(caption: str) -> Counter[str]:
+    return Counter(_PUNCTUATION.sub("", caption.lower()).split())
 
 
 def chance(outcome: Outcome) -> dict[str, float]:

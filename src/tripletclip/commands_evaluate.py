@@ -62,9 +62,9 @@ def evaluate(verb: "Evaluate") -> None:
     blind = BlindRules(probe=verb.text_probe, language_model=language_model, folder=place.features)
     for spec in verb.model:
         _measure_model(spec, sets, blind, place, verb)
-    for item_set in sets:
-        write_thumbnails(item_set, out)
-    print_report(load_results(out), title=str(out))
+    results = load_results(out)
+    write_thumbnails((example for result in results for example in result.examples), sets, out)
+    print_report(results, title=str(out))
     print(f"results: {out}")
 
 

@@ -190,7 +190,7 @@ def test_examples_show_the_hardest_wrong_caption_and_have_thumbnails(tmp_path: P
     assert (first.score, first.other_score) == pytest.approx((np.cos(0.5), np.cos(0.2)), abs=1e-6)
     assert (second.other, second.image) == ("wrong 0.4", picture_digest(item_set.images[1]))
     assert result.decisions["micro"] == "01"
-    write_thumbnails(item_set, tmp_path)
+    write_thumbnails(result.examples, [item_set], tmp_path)
     names = {path.name for path in (tmp_path / "thumbnails").iterdir()}
     assert names == {f"{example.image}.jpg" for example in result.examples}
     for path in (tmp_path / "thumbnails").iterdir():

@@ -5,7 +5,7 @@ Shapes: N items.
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tripletclip.data.transforms import decode_rgb
@@ -58,16 +58,23 @@ def examples(item_set: BenchmarkSet, seen: Seen | None) -> tuple[Example, ...]:
     )
 
 
-def write_thumbnails(item_set: BenchmarkSet, folder: Path) -> None:
-    """A JPEG of every picture of the set's examples as ``thumbnails/DIGEST.jpg``; those that are there stay."""
-    if isinstance(item_set, RetrievalSet | ClassSet):
-        return
-    rows = chosen_rows(item_set.keys, item_set.splits)
-    columns = [item_set.images, _neg_images(item_set) or []]
-    for picture in dict.fromkeys(column[row] for column in columns if column for row in rows):
-        path = folder / THUMBNAILS / f"{picture_digest(picture)}.jpg"
-        if not path.exists():
-            write_atomic(path, _thumbnail(picture))
+def write_thumbnails(examples_of: Iterable[Example], sets: Sequence[BenchmarkSet], folder: Path) -> None:
+    """A JPEG of every picture of the examples as ``thumbnails/DIGEST.jpg``; those that are there stay.
+
+    Examples of benchmarks that are not among ``sets`` have theirs from when they were measured.
+    """
+    wanted = {digest for example in examples_of for digest in (example.image, example.neg_image)}
+    wanted = {digest for digest in wanted if digest and not _thumbnail_path(folder, digest).exists()}
+    for item_set in sets if wanted else ():
+        for picture in item_set.pictures():
+            digest = picture_digest(picture)
+            if digest in wanted:
+                write_atomic(_thumbnail_path(folder, digest), _thumbnail(picture))
+                wanted.discard(digest)
+
+
+def _thumbnail_path(folder: Path, digest: str) -> Path:
+    return folder / THUMBNAILS / f"{digest}.jpg"
 
 
 def _neg_images(item_set: PairSet | ChoiceSet | GroupSet | ParaphraseSet) -> list[Picture] | None:

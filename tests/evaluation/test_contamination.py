@@ -110,6 +110,14 @@ def test_an_edited_object_is_another_picture() -> None:
     assert counts(contamination("x", known([stored(image)]), [], rows(row("k", image=stored(image)))))[1] == 1  # type: ignore[arg-type]
 
 
+def test_a_slightly_brighter_object_is_another_picture() -> None:
+    image = painted(3)
+    brighter = image.copy()
+    area = (100, 60, 180, 120)
+    brighter.paste(image.crop(area).point(lambda value: min(255, value + 25)), area)
+    assert PictureIndex([fingerprint(stored(image))]).find(fingerprint(stored(brighter))) == []
+
+
 def test_ids_count_unless_the_picture_is_another_one() -> None:
     pictures = known([stored(painted(1)), stored(painted(2))], ["000000000139.jpg", "1000268201_693b08cb0e.jpg"])
     url = ("http://images.cocodataset.org/train2017/000000000139.jpg",)

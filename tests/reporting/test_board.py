@@ -25,6 +25,7 @@ def made(model: str, benchmark: str, bits: str, **more: object) -> Result:
 def test_demo_is_told_by_content() -> None:
     assert is_demo(full_run()) and is_demo([])
     assert not is_demo(three_models()) and not is_demo([sugarcrepe("clip-seed0", 120)])
+    assert not is_demo([replace(result, config={"command": "tripletclip evaluate"}) for result in full_run()])
     assert not is_demo([plain("clip", "aro-relation", {"macro": 50.0})])
 
 

@@ -170,6 +170,12 @@ def test_failures_are_what_some_model_gets_wrong(tmp_path: Path) -> None:
     assert failures(board([replace(one, examples=[replace(tie, image="../" + DIGEST)])]), tmp_path)[0].image == ""
 
 
+def test_an_item_of_two_benchmarks_is_shown_once(tmp_path: Path) -> None:
+    shown = [example("a", "swap", -0.1)]
+    both = [result("m", name, {"swap": 0.5}, examples=shown) for name in ("sugarcrepe", "winoground")]
+    assert [failure.benchmark for failure in failures(board(both), tmp_path)] == ["sugarcrepe"]
+
+
 def test_failures_are_few_a_split(tmp_path: Path) -> None:
     many = [example(f"k{n:02d}", "swap" if n < 12 else "add", -0.1) for n in range(24)]
     found = failures(board([result("m", "valse", {"swap": 0.5}, examples=many)]), tmp_path)

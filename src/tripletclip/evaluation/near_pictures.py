@@ -89,9 +89,7 @@ class PictureIndex:
                     table[band].append(place)
 
     def find(self, one: Fingerprint) -> list[int]:
-        """The places of the known pictures that ``one`` shows again, ascending; none for a plain picture."""
-        if one.plain:
-            return []
+        """The places of the known pictures that ``one`` shows again, ascending; plain ones are never found."""
         return [place for place in sorted(self._candidates(one.bits)) if self._shows(place, one)]
 
     def may_show(self, place: int, one: Fingerprint) -> bool:

@@ -17,8 +17,13 @@ _SEEDED = re.compile(r"(.+)-seed(\d+)")
 
 
 def is_demo(results: Sequence[Result]) -> bool:
-    """Whether these are the demo's results: nothing but its methods on its benchmarks, with its budgets."""
+    """Whether these are the demo's own results: nothing but its methods on its benchmarks.
+
+    What ``tripletclip evaluate`` measured says by which command, whatever the models are called.
+    """
     known = {*BENCHMARKS, *(name + HELD_OUT for name in BENCHMARKS), VALIDATION}
+    if any("command" in result.config for result in results):
+        return False
     return {result.method for result in results} <= {*METHODS, START} and {r.benchmark for r in results} <= known
 
 

@@ -62,17 +62,22 @@ class Failure:
 def failures(found: Board, folder: Path, *, per_split: int = 4, most: int = 96) -> list[Failure]:
     """Failures in the order of benchmarks and splits; of several seeds the first one's answers.
 
-    The results keep the same items for every model, chosen by a hash: neither the worst nor the nicest.
+    The results keep the same items for every model, chosen by a hash: neither the worst nor the nicest. An item that
+    two benchmarks share (captions alone, and in groups) is shown with the first.
     """
     thumbnails = _thumbnails(folder)
     chosen: list[Failure] = []
+    known: set[tuple[str, str, str]] = set()
     for benchmark in found.benchmarks:
         items: defaultdict[str, dict[str, Example]] = defaultdict(dict)
         for result in found.of(benchmark):
             for example in result.examples:
                 items[example.key].setdefault(result.method, example)
+        places = {key: (key, one.caption, one.image) for key, seen in items.items() for one in seen.values()}
+        fresh = [key for key in sorted(items) if places[key] not in known]
+        known |= set(places.values())
         by_split: defaultdict[str, list[Failure]] = defaultdict(list)
-        for key in sorted(items):
+        for key in fresh:
             if failure := _failure(found, benchmark, key, items[key], thumbnails):
                 by_split[failure.split].append(failure)
         for split in sorted(by_split):

@@ -42,9 +42,7 @@ check: $(DEV)
 	@$(BIN)/mypy --strict src tests
 
 bench: $(DEV)
-	@$(BIN)/python benchmarks/step.py
-	@$(BIN)/python benchmarks/loader.py
-	@$(BIN)/python benchmarks/objectives.py
+	@$(BIN)/python benchmarks/speed.py $(ARGS)
 	@$(BIN)/python benchmarks/render.py
 	@$(BIN)/python benchmarks/making.py
 	@$(BIN)/python benchmarks/captions.py

@@ -1,6 +1,8 @@
 """Stop anywhere, go on: the same weights and the same log, to the bit; anything else is refused."""
 
+import errno
 import json
+import os
 import shutil
 import signal
 from collections.abc import Callable
@@ -10,8 +12,10 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import MODEL, metrics, run, tiny
+from tiny_runs import MODEL, metrics, picture, run, tiny
 
+from tripletclip.data.shards import Shards, write_shard
+from tripletclip.data.triplet import Triplet
 from tripletclip.errors import UserError
 from tripletclip.models import weights_hash
 from tripletclip.training.config import TrainConfig
@@ -212,6 +216,55 @@ def test_a_state_of_another_version_is_refused(stopped: TrainConfig) -> None:
     torch.save({**state, "version": 99}, path)
     with pytest.raises(UserError, match=f"{path} has state version 99"):
         run(stopped, resume=True)
+
+
+@pytest.mark.parametrize("change", ["another caption", "a row more", "another picture"])
+def test_shards_that_changed_are_refused(change: str, stopped: TrainConfig, tmp_path: Path) -> None:
+    """The position in the data means nothing where the rows are others; in another folder the same rows do."""
+    shards = Shards(stopped.data)
+    rows = [
+        Triplet(
+            key=key,
+            caption=shards.caption(row),
+            image=shards.read(row, "image"),
+            neg_caption=shards.neg_caption(row),
+            neg_image=shards.read(row, "neg_image"),
+        )
+        for row, key in enumerate(shards.keys)
+    ]
+    write_shard(tmp_path / "same", 0, rows)
+    changed = {
+        "another caption": [replace(rows[0], caption="a red cone"), *rows[1:]],
+        "a row more": [*rows, replace(rows[0], key="new")],
+        "another picture": [replace(rows[0], image=picture(0, 0)[:-1] + b"longer"), *rows[1:]],
+    }
+    write_shard(tmp_path / "other", 0, changed[change])
+    with pytest.raises(UserError, match=r"are not those that .* was trained on so far: its shards have changed"):
+        run(replace(stopped, data=tmp_path / "other"), resume=True)
+    run(replace(stopped, data=tmp_path / "same"), resume=True)
+
+
+def test_a_full_disk_leaves_the_state_before(
+    data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state after step 6 does not fit: one line, the state of step 3 is whole, nothing half-written lies about, and
+    with room again the run ends as if nothing had been."""
+    config = tiny(data, tmp_path / "run")
+    sync = os.fsync
+
+    def full(handle: int) -> None:
+        newest = tmp_path / "run" / STATE_FILE
+        if newest.exists() and "state" in os.readlink(f"/proc/self/fd/{handle}"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"cannot write .*state.pt: No space left on device"):
+        run(config)
+    monkeypatch.undo()
+    assert torch.load(config.out / STATE_FILE, weights_only=True)["progress"]["step"] == 3
+    assert not [path for path in config.out.iterdir() if path.name.startswith(".")]
+    assert_same_run(run(config, resume=True), whole)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]"])

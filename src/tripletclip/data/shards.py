@@ -4,6 +4,7 @@ A shard is ``NNNNN.tar`` + ``NNNNN.parquet`` + ``NNNNN.json``. The JSON comes la
 """
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -308,6 +309,15 @@ class Shards:
         if len(content) != length:
             raise UserError(f"{self._tars[number]} was truncated while it was read; write the shard again")
         return content
+
+    def digest(self) -> str:
+        """SHA-256 over keys, captions and the lengths of all members, in order: another one means other data."""
+        found = hashlib.sha256()
+        for name in (KEY, CAPTION):
+            found.update("\0".join(map(str, self.column(name))).encode())
+        for role in ROLES:
+            found.update(self._place(role)[1].tobytes())
+        return found.hexdigest()
 
     def _place(self, role: str) -> tuple[np.ndarray[Any, np.dtype[np.int64]], ...]:
         if role not in ROLES:

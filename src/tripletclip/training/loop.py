@@ -163,7 +163,13 @@ def _prepared(
     optimizer = make_optimizer(clip.model, config)
     teacher = keeper.teacher.model if keeper.teacher else None
     parts = Parts(model=clip.model, optimizer=optimizer, teacher=teacher)
-    progress = load_state(config, parts) if (config.out / STATE_FILE).exists() else Progress()
+    data = data_digest(config, shards)
+    progress = load_state(config, parts) if (config.out / STATE_FILE).exists() else Progress(data=data)
+    if progress.data != data:
+        raise UserError(
+            f"the rows of {config.data} are not those that {config.out} was trained on so far: its shards have "
+            f"changed; bring them back, or start again with --overwrite"
+        )
     ranks.wait()
     if ranks.is_first:
         forget_later_metrics(config.out / METRICS_FILE, progress.step)
@@ -205,6 +211,12 @@ def first_clip(config: TrainConfig, words: list[str]) -> Clip:
         clip = new_clip(config.model, words, config.seed)
     draw_anew(clip, config.tune, config.seed)
     return with_bias(clip) if config.goal.needs_bias else clip
+
+
+def data_digest(config: TrainConfig, shards: Shards) -> str:
+    """What must not change while a run goes on: position and order say nothing about other rows."""
+    plain = [Shards(config.feed.plain_data).digest()] if config.feed.plain_data else []
+    return " ".join([shards.digest(), *plain])
 
 
 def make_loader(config: TrainConfig, shards: Shards, clip: Clip, ranks: Ranks) -> Loader:

@@ -39,10 +39,12 @@ class Budget:
 class Progress:
     """The position of a run: the number of finished steps is all that the loader needs.
 
+    ``data`` is the digest of the shards whose rows the steps were made of.
     ``best`` is the highest value that the run's judge gave so far, ``best_step`` the step that got it.
     """
 
     step: int = 0
+    data: str = ""
     budget: Budget = field(default_factory=Budget)
     best: float | None = None
     best_step: int = 0

@@ -82,6 +82,9 @@ def test_subsets_nest_and_hold_only_what_their_share_covers() -> None:
         expected = [key for key, text in rows if set(concepts_of(text)) <= covered]
         assert subsets[share] == expected
     assert set(subsets[0.3]) < set(subsets[0.8]) < set(subsets[1.0]) == set(texts)
+    for size in range(1, len(order)):
+        (kept,) = nested_subsets(rows, (size / len(order),)).values()
+        assert kept == [key for key, text in rows if set(concepts_of(text)) <= set(order[:size])]
     with pytest.raises(UserError, match="ascending"):
         nested_subsets(rows, (0.5, 0.25))
 

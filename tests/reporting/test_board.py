@@ -55,12 +55,18 @@ def test_differences_are_paired_with_every_seed_of_the_other() -> None:
     assert differences(board([reference, *seeds], against="m"))[0].comparison.value == -37.5
 
 
+def test_leaders_are_found_whatever_the_numbers_of_the_seeds() -> None:
+    seeds = [made(f"m-seed{seed}", "valse", bits) for seed, bits in ((1, "0111" * 25), (2, "0110" * 25))]
+    cells = {row.name: row.cells[0] for row in board([made("r", "valse", "0111" * 25), *seeds]).ranking().methods}
+    assert all(cell is not None and cell.leads for cell in cells.values()) and set(cells) == {"m", "r"}
+
+
 def test_sentences_follow_the_intervals() -> None:
     base = [made("r", b, "01" * 100) for b in ("valse", "cola", "zeroshot-x")]
-    better = [made("m", "valse", "11" * 100), made("m", "cola", "01" * 100), made("m", "zeroshot-x", "00" * 100)]
+    better = [made("m", "valse", "11" * 100), made("m", "cola", "01" * 99 + "11"), made("m", "zeroshot-x", "00" * 100)]
     found = board([*base, *better], against="r")
     assert headline(found) == "m is above r on 1 of 3 benchmarks and below it on 1."
-    assert details(found, "m") == "Above: VALSE +50.0. Below: Zero-shot · x −50.0. Not apart: Cola 0.0."
+    assert details(found, "m") == "Above: VALSE +50.0. Below: Zero-shot · x −50.0. Not apart: Cola +0.5."
     same = board([*base, *(replace(one, method="m") for one in base)], against="r")
     assert sentence(same, "m") == "m and r are not apart on any of 3 benchmarks."
     alone = board([base[0], better[0]], against="r")

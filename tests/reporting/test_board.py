@@ -123,6 +123,11 @@ def test_pareto_front_by_hand() -> None:
     assert places(board([made("a", "valse", "01")])) == ([], [], [])
 
 
+def test_metrics_stand_headline_first_and_by_number() -> None:
+    one = result("m", "retrieval-x", {"i2t_r10": 0.9, "i2t_r5": 0.8, "t2i_r1": 0.3, "i2t_r1": 0.4})
+    assert board([replace(one, headline="t2i_r1")]).metrics("retrieval-x") == ["t2i_r1", "i2t_r1", "i2t_r5", "i2t_r10"]
+
+
 def test_words() -> None:
     assert [kind_of(name) for name in ("sugarcrepe", "own", "retrieval-x", "zeroshot")] == [
         COMPOSITION, COMPOSITION, RETENTION, RETENTION,

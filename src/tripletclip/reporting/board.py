@@ -79,7 +79,7 @@ class Board:
         results = self.of(benchmark)
         means = {name for result in results for name in result.groups} - {first}
         rest = {name for result in results for name in result.metrics} - means - {first}
-        return [first, *sorted(means), *sorted(rest)]
+        return [first, *sorted(means), *sorted(rest, key=_numbers_last)]
 
     def _table(self, columns: Sequence[Column]) -> Ranking:
         final = list(self.final)
@@ -164,6 +164,12 @@ def _comparable(final: Sequence[Result]) -> tuple[list[Result], list[str]]:
         "compare with care; the differences are unpaired."
         for benchmark, models in odd.items()
     ]
+
+
+def _numbers_last(metric: str) -> tuple[str, int]:
+    """For sorting: ``i2t_r5`` before ``i2t_r10``."""
+    words = metric.rstrip("0123456789")
+    return words, int(metric[len(words) :] or 0)
 
 
 def _items_of(result: Result) -> str:

@@ -47,6 +47,15 @@ def test_no_compositional_split_no_compositional_mean() -> None:
     assert "compositional" not in values(outcome)
 
 
+def test_a_stratum_of_a_swap_is_counted_once_more_unless_it_is_all_of_it() -> None:
+    scores = PairScores(positive=array(1, 0, 1, 0, 1), negative=array(0, 1, 0, 1, 0))
+    splits = ["swap_att", "swap_att", "swap_att", "swap_obj", "add_obj"]
+    outcome = pairs.decide(scores, splits, np.array([False, True, True, True, True]))
+    assert decision_strings(outcome)["swap_att_order_only"] == "01"
+    assert {name for name in outcome.decisions if "order" in name} == {"swap_att_order_only"}
+    assert outcome.groups["macro"] == ["add_obj", "swap_att", "swap_obj"]
+
+
 def test_pairs_against_a_loop() -> None:
     generator = np.random.default_rng(0)
     positive, negative = coarse(generator, 300), coarse(generator, 300)

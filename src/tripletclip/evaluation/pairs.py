@@ -32,7 +32,7 @@ def layout(splits: Sequence[str], order_only_N: Decisions | None = None) -> Layo
 
     ``macro`` is the plain mean over the splits present, ``compositional`` over those of the five that are present; it
     is left out where none is. ``order_only_N`` marks the items whose two captions hold the same words: those of a swap
-    split are counted once more as ``swap_att_order_only``.
+    split are counted once more as ``swap_att_order_only``, unless that is all of the split.
     """
     masks = split_masks(splits)
     groups = {"macro": list(masks)}
@@ -41,8 +41,11 @@ def layout(splits: Sequence[str], order_only_N: Decisions | None = None) -> Layo
         groups["compositional"] = compositional
     strata = {}
     for name in SWAPS:
-        if order_only_N is not None and name in masks and (masks[name] & order_only_N).any():
-            strata[name + ORDER_ONLY] = masks[name] & order_only_N
+        if order_only_N is None or name not in masks:
+            continue
+        stratum_N = masks[name] & order_only_N
+        if 0 < stratum_N.sum() < masks[name].sum():
+            strata[name + ORDER_ONLY] = stratum_N
     return Layout(masks={"micro": np.ones(len(splits), dtype=np.bool_)} | masks | strata, groups=groups)
 
 

@@ -20,7 +20,8 @@ from tripletclip.demo import DemoConfig, Job
 from tripletclip.recipes import embedded
 from tripletclip.recipes.embedded import Budget
 from tripletclip.scenes.benchmark import SetConfig
-from tripletclip.training.loop import Interrupted, StepReport, train
+from tripletclip.training.loop import Interrupted, train
+from tripletclip.training.prepare import StepReport
 
 METHODS = {"clip", "clip-on-triplets", "negclip", "negimage", "tripletclip"}
 SPLITS = {"add_att", "add_obj", "replace_att", "replace_obj", "replace_rel", "swap_att", "swap_obj"}

@@ -19,9 +19,10 @@ from tripletclip.recipes.paper import recipes
 from tripletclip.scenes.grammar import vocabulary
 from tripletclip.scenes.world import WORLDS, world_named
 from tripletclip.training.config import TrainConfig
-from tripletclip.training.loop import Interrupted, StepReport
+from tripletclip.training.loop import Interrupted
 from tripletclip.training.loop import train as run_training
 from tripletclip.training.plan import make_plan
+from tripletclip.training.prepare import StepReport
 
 if TYPE_CHECKING:
     from tripletclip.cli_train import Train

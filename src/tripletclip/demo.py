@@ -33,7 +33,8 @@ from tripletclip.scenes.benchmark import write_sets
 from tripletclip.scenes.grammar import vocabulary
 from tripletclip.scenes.world import world_named
 from tripletclip.training.config import TrainConfig
-from tripletclip.training.loop import Interrupted, StepReport, train
+from tripletclip.training.loop import Interrupted, train
+from tripletclip.training.prepare import StepReport
 from tripletclip.training.state import DONE_FILE, METRICS_FILE
 
 START = "start"

@@ -18,7 +18,8 @@ from tripletclip.errors import UserError
 from tripletclip.models import load_clip
 from tripletclip.training.config import TrainConfig
 from tripletclip.training.distributed import Ranks
-from tripletclip.training.loop import Interrupted, StepReport, make_loader
+from tripletclip.training.loop import Interrupted
+from tripletclip.training.prepare import StepReport, make_loader
 from tripletclip.training.settings import Feed, Retain
 
 SCRIPT = """

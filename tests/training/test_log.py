@@ -15,7 +15,7 @@ from tiny_runs import metrics, run, tiny
 
 from tripletclip.errors import UserError
 from tripletclip.training.log import SPEED, Stopwatch, bound_by, peak_flops
-from tripletclip.training.loop import StepReport
+from tripletclip.training.prepare import StepReport
 from tripletclip.training.state import METRICS_FILE
 from tripletclip.training.step import Learner, train_step
 

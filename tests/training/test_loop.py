@@ -15,7 +15,7 @@ from tripletclip.data.shards import Shards
 from tripletclip.errors import UserError
 from tripletclip.models import forward_flops, load_clip, new_clip, open_clip_config
 from tripletclip.objectives.losses import COMPARED, objective_named
-from tripletclip.training.loop import StepReport
+from tripletclip.training.prepare import StepReport
 from tripletclip.training.state import CONFIG_FILE, DONE_FILE, STATE_FILE
 from tripletclip.training.step import encode_batch
 

@@ -19,7 +19,8 @@ from tripletclip.data.triplet import Triplet
 from tripletclip.errors import UserError
 from tripletclip.models import weights_hash
 from tripletclip.training.config import TrainConfig
-from tripletclip.training.loop import Interrupted, StepReport
+from tripletclip.training.loop import Interrupted
+from tripletclip.training.prepare import StepReport
 from tripletclip.training.state import CONFIG_FILE, DONE_FILE, METRICS_FILE, STATE_FILE
 
 

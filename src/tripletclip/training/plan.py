@@ -10,7 +10,7 @@ from tripletclip.data.shards import Shards
 from tripletclip.models import flops_known, forward_flops
 from tripletclip.training.config import TrainConfig
 from tripletclip.training.distributed import Ranks
-from tripletclip.training.loop import first_clip, make_loader
+from tripletclip.training.prepare import first_clip, make_loader
 from tripletclip.training.step import batch_halves, encode_batch
 from tripletclip.training.tune import add_adapters, freeze
 

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -286,3 +288,13 @@ def test_from_scenes_to_a_report(
     assert "kept: 1 results of mine are there already" in run(*measure, tmp_path / "classes")
     run("report", tmp_path / "results", "--out", tmp_path / "page.html")
     assert "mine" in (tmp_path / "page.html").read_text("utf8")
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback() -> None:
+    """As in ``tripletclip train --help | head -1``: the exit code of a broken pipe and nothing on stderr."""
+    command = [sys.executable, "-m", "tripletclip", "train", "--help"]
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "wb") as pipe:
+        ran = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr) == (128 + signal.SIGPIPE, "")

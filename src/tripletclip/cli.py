@@ -1,5 +1,6 @@
 """The command line: parse, call, print."""
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -100,6 +101,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Incomplete as rest:
         print(f"tripletclip: {rest}", file=sys.stderr)
         sys.exit(3)
+    except BrokenPipeError:
+        # `tripletclip … | head` read what it wanted; what Python would still write at exit goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt as interruption:
         how_to_go_on = str(interruption) or "interrupted; the same command goes on where it was"
         print(f"tripletclip: {how_to_go_on}", file=sys.stderr)

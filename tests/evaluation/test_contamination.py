@@ -28,7 +28,7 @@ from tripletclip.evaluation.near_pictures import PictureIndex, fingerprint
 from tripletclip.evaluation.training_rows import training_parts
 from tripletclip.screening.copies import bits_apart
 
-PHOTOS = Path("/work/shared/data/flickr8k_200")
+PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "flickr8k_200"
 
 
 def known(images: Sequence[bytes], names: Sequence[str] = ()) -> list[KnownPicture]:

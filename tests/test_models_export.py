@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import open_clip
 import pytest
+import tokenizers
 import torch
 from made_models import SIGLIP, TEXTS, TINY, assert_same_features, images, open_clip_folder
 from PIL import Image
@@ -140,6 +141,10 @@ def test_clips_own_tokens_are_those_of_transformers(tmp_path: Path) -> None:
     texts = [*TEXTS, "", "A Red Dog's 12 cats, naïve!", "don't  3,000 m²", "straße 東京", "long " * 40]
     export_clip(clip, tmp_path / "hf", to="hf", name="mine")
     whole = AutoTokenizer.from_pretrained(tmp_path / "hf")
+    alone = tokenizers.Tokenizer.from_file(str(tmp_path / "hf" / "tokenizer.json"))
+    for text in texts[:-1]:  # as it is, without cutting and padding
+        row = clip.tokenizer([text])[0]
+        assert alone.encode(text).ids == row[row != 0].tolist()
     (tmp_path / "hf" / "tokenizer.json").unlink()
     parts = CLIPTokenizer.from_pretrained(tmp_path / "hf")
     for tokenize in (whole, parts):

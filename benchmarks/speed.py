@@ -45,7 +45,7 @@ class Line:
             self.what,
             self.against,
             f"{sign} {self.goal:g}",
-            f"{self.ratio:.2f}",
+            f"{self.ratio:.3g}",
             "yes" if met else "no",
             self.remark,
         )

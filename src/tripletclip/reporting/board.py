@@ -11,7 +11,7 @@ from tripletclip.reporting.catalog import headline_metric, in_catalog_order, kin
 from tripletclip.reporting.names import BENCHMARKS, HELD_OUT, METHODS, START, VALIDATION
 from tripletclip.reporting.ranking import Column, Ranking, blind_rows, mark_leaders, row_of
 from tripletclip.reporting.results import Result
-from tripletclip.reporting.summary import final_results
+from tripletclip.reporting.summary import final_results, start_results
 
 _SEEDED = re.compile(r"(.+)-seed(\d+)")
 
@@ -101,7 +101,9 @@ def board(results: Sequence[Result], *, against: str | None = None) -> Board:
     if not any(result.benchmark != VALIDATION for result in results):
         raise UserError("no result of a benchmark; give a folder that 'tripletclip evaluate' wrote")
     named = _grouped(results)
-    final, remarks = _comparable(final_results(named))
+    final, remarks = _comparable(
+        [*start_results(named), *final_results(named)]
+    )  # `start` is a model like any other here
     names = list(dict.fromkeys(result.method for result in named if result.benchmark != VALIDATION))
     reference = _member(against, names, "--against") if against else names[0]
     benchmarks = in_catalog_order(result.benchmark for result in final)

@@ -15,7 +15,7 @@ from itertools import pairwise
 from tripletclip.intervals import paired_bootstrap
 from tripletclip.reporting.names import PAPER_ORDER, display, listed
 from tripletclip.reporting.results import Result
-from tripletclip.reporting.summary import final_results, spread_of
+from tripletclip.reporting.summary import final_results, spread_of, start_results
 
 _STUDENT_T = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)
 """97.5 % quantiles of Student's t for 1 to 9 degrees of freedom."""
@@ -86,7 +86,9 @@ def compare(
 
     ``every_seed``: a model that has a single seed, as a published one, meets every seed of the other.
     """
-    measured = [r for r in final_results(results) if r.benchmark == benchmark and metric in r.metrics]
+    given = list(results)
+    final = [*start_results(given), *final_results(given)]
+    measured = [r for r in final if r.benchmark == benchmark and metric in r.metrics]
     theirs = {result.seed: result for result in measured if result.method == against}
     ours = [result for result in measured if result.method == method]
     pairs = [(result, theirs[result.seed]) for result in ours if result.seed in theirs]

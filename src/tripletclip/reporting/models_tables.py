@@ -18,6 +18,9 @@ _NAME_WIDTH = 30
 _COLUMN_WIDTH = 13
 """Characters of a column with its gap: ``12.3–45.6`` and the words of a heading."""
 
+MOST_METRICS = 12
+"""A benchmark with more metrics would bury the ranking under its tables; SugarCrepe has 12."""
+
 
 def print_models(found: Board, *, title: str, out: Console, retentions: Sequence[Retention] = ()) -> None:
     """Verdict, ranking, differences, every benchmark's metrics, and before and after if asked for."""
@@ -36,7 +39,10 @@ def print_models(found: Board, *, title: str, out: Console, retentions: Sequence
     for retention in retentions:
         show(out, retention_table(retention))
     for benchmark in found.benchmarks:
-        if len(found.metrics(benchmark)) > 1:
+        count = len(found.metrics(benchmark))
+        if count > MOST_METRICS:
+            show(out, Text(f"{title_of(benchmark)}: {count} metrics by split, on the page of `tripletclip report`\n"))
+        elif count > 1:
             for table in tables_of(found.splits(benchmark), title=title_of(benchmark), width=out.width):
                 show(out, table)
 
@@ -49,7 +55,10 @@ def tables_of(table: Ranking, *, title: str, width: int) -> Iterator[Table]:
         piece = grid(title if start == 0 else f"{title.partition(' · percent')[0]}, continued")
         piece.add_column("", max_width=_NAME_WIDTH - 2, overflow="fold")
         for place in places:
-            piece.add_column(table.headings[place], justify="right", max_width=_COLUMN_WIDTH - 2)
+            heading = table.headings[place].replace(
+                "compositional", "compo-\nsitional"
+            )  # the one word that is too long
+            piece.add_column(heading, justify="right", max_width=_COLUMN_WIDTH - 2)
         for row in table.methods:
             piece.add_row(Text(row.name), *(cell_text(row.cells[place]) for place in places))
         piece.add_section()

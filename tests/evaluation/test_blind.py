@@ -213,3 +213,12 @@ def test_left_out_items_stand_in_the_result_or_forbid_it() -> None:
         "listed": 4,
         "image file missing": 1,
     }
+
+
+def test_the_probe_loses_ties() -> None:
+    """The same words on both sides get the same score."""
+    item_set = ChoiceSet(
+        name="valse", keys=keys(20), splits=["a"] * 20, images=pictures(20),
+        options=[[f"noun{row} here", f"Noun{row}, here."] for row in range(20)],
+    )  # fmt: skip
+    assert probe_lines(item_set)["valse"]["text-only probe"] == {"micro": 0.0, "a": 0.0}

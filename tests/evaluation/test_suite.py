@@ -15,6 +15,7 @@ from tripletclip.data.triplet import Triplet
 from tripletclip.errors import UserError
 from tripletclip.evaluation.encoder import ConstantEncoder, Encoder
 from tripletclip.evaluation.pairs import SPLITS
+from tripletclip.evaluation.pictures import picture_bytes
 from tripletclip.evaluation.suite import (
     BenchmarkSet,
     ClassSet,
@@ -147,14 +148,16 @@ def test_numbers_follow_from_the_vectors() -> None:
     results, vector = run(NoiseEncoder(), [data, classes]), NoiseEncoder.vector
     right = []
     for image, caption, neg_caption in zip(data.images, data.captions, data.neg_captions, strict=True):
-        shown = vector(image)
+        shown = vector(picture_bytes(image))
         right.append(bool(shown @ vector(caption.encode()) > shown @ vector(neg_caption.encode())))
     assert results["sugarcrepe"].decisions["micro"] == "".join("01"[won] for won in right)
     prototypes = []
     for name in classes.class_names:
         mean = sum((vector(t.replace("{}", name).encode()) for t in classes.templates), torch.zeros(WIDTH))
         prototypes.append(mean / mean.norm())
-    guesses = [int(np.argmax([float(vector(image) @ p) for p in prototypes])) for image in classes.images]
+    guesses = [
+        int(np.argmax([float(vector(picture_bytes(image)) @ p) for p in prototypes])) for image in classes.images
+    ]
     hits = [guess == label for guess, label in zip(guesses, classes.labels, strict=True)]
     assert results["zeroshot"].decisions["top1"] == "".join("01"[hit] for hit in hits)
 

@@ -67,7 +67,8 @@ def test_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
         cli.main([*([verb] if verb else []), "--help"])
     text = capsys.readouterr().out
     assert not stop.value.code
-    expected = {"": list(cli.VERBS), "triplets": list(cli_triplets.VERBS)}.get(verb, ["--out"])
+    own = {"": list(cli.VERBS), "triplets": list(cli_triplets.VERBS), "push": ["--repo"]}
+    expected = own.get(verb, ["--out"])
     assert all(name in text for name in expected)
 
 

@@ -32,7 +32,7 @@ from tripletclip.training.settings import Feed
 try:
     run(tiny(Path({data!r}), Path({out!r}), **{settings}))
 except UserError as error:
-    print("refused:", error, flush=True)
+    sys.stdout.write("refused: %s\\n" % error)  # one write: lines of two processes must not mix
     sys.exit(2)
 """
 
@@ -105,7 +105,7 @@ loop.train_step = counted
 try:
     run(tiny(Path({data!r}), Path({out!r}), passes_per_step=24))
 except Incomplete as rest:
-    print("stopped:", rest, flush=True)
+    sys.stdout.write("stopped: %s\\n" % rest)
     sys.exit(3)
 """
 

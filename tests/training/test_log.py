@@ -125,7 +125,9 @@ def test_a_loss_that_is_not_finite_names_terms_and_keys() -> None:
     learner = Learner.alone(tiny(Path("data"), Path("out")), tiny_clip())
     with torch.no_grad():
         learner.clip.model.visual.proj.fill_(float("nan"))
-    with pytest.raises(UserError, match=r"not finite \(image_to_text_loss nan.*\) at keys 0000, 0001, 0002 \.\.\."):
+    with pytest.raises(
+        UserError, match=r"not finite \(image_to_text_loss nan.*\) in step 1 at keys 0000, 0001, 0002 \.\.\."
+    ):
         train_step(learner, made_batch(4))
 
 

@@ -73,6 +73,7 @@ def _run_steps(run: Run, stopped: list[int]) -> None:
     config, progress, ranks = run.config, run.progress, run.learner.ranks
     for batch in run.loader.batches(progress.step, config.steps):
         set_learning_rate(run.learner.optimizer, learning_rate(config, progress.step))
+        run.learner.step = progress.step
         values = train_step(run.learner, batch)
         progress.step += 1
         _spend(run, batch)

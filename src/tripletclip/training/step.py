@@ -36,6 +36,7 @@ class Learner:
     keeper: Keeper
     usual_norm: float | None = None
     skipped: int = 0
+    step: int = 0
     ranks_seconds: float = 0.0
 
     @classmethod
@@ -128,7 +129,9 @@ def _losses(learner: Learner, batch: Batch, features: Features) -> tuple[dict[st
     if learner.ranks.worst([float(not finite)])[0]:
         terms = ", ".join(f"{name} {value.item()}" for name, value in named.items())
         keys = ", ".join(batch.keys[:3])
-        raise UserError(f"the loss is not finite ({terms}) at keys {keys} ...; lower learning_rate")
+        raise UserError(
+            f"the loss is not finite ({terms}) in step {learner.step + 1} at keys {keys} ...; lower learning_rate"
+        )
     return named, dict(report)
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import tyro
 
+from tripletclip.cli_cosines import Cosines
 from tripletclip.cli_evaluate import Evaluate, gathered
 from tripletclip.cli_honesty import Concepts, Contamination
 from tripletclip.cli_models import Export, Push
@@ -68,7 +69,18 @@ class Triplets:
 
 
 Verb: TypeAlias = (
-    Demo | Triplets | Scenes | Train | Interpolate | Evaluate | Report | Contamination | Concepts | Export | Push
+    Demo
+    | Triplets
+    | Scenes
+    | Train
+    | Interpolate
+    | Evaluate
+    | Cosines
+    | Report
+    | Contamination
+    | Concepts
+    | Export
+    | Push
 )
 VERBS: dict[str, type[Verb]] = {
     "demo": Demo,
@@ -77,6 +89,7 @@ VERBS: dict[str, type[Verb]] = {
     "train": Train,
     "interpolate": Interpolate,
     "evaluate": Evaluate,
+    "cosines": Cosines,
     "report": Report,
     "contamination": Contamination,
     "concepts": Concepts,
@@ -114,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parsed(given: Sequence[str]) -> object:
     """The verb with its options; a recipe's settings are the defaults of those that follow it."""
     verbs: dict[str, Any] = {**VERBS}
-    if given and given[0] == "evaluate":
+    if given and given[0] in ("evaluate", "cosines"):
         given = [given[0], *gathered(given[1:])]
     if given and given[0] == "train" and (recipe := _option(given, "--recipe")) is not None:
         from tripletclip.recipes.paper import recipe_named
@@ -166,6 +179,10 @@ def _run(verb: object) -> None:
             from tripletclip import commands_evaluate
 
             commands_evaluate.evaluate(verb)
+        case Cosines():
+            from tripletclip import commands_cosines
+
+            commands_cosines.cosines(verb)
         case Report():
             from tripletclip import commands_report
 

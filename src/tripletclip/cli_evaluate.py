@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-REPEATABLE = ("--model", "--benchmark", "--data")
-"""Options that take several values, in one go or one by one."""
+REPEATABLE = ("--model", "--benchmark", "--data", "--image-tower", "--text-tower")
+"""Options of `evaluate` and `cosines` that take several values, in one go or one by one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import random
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
@@ -102,6 +103,34 @@ def test_texts_against_loops() -> None:
     assert_numbers(found, negative, other, [cosine(one, after[one]) for one in CAPTIONS])
 
 
+def test_many_texts_each_against_its_own_next_one() -> None:
+    drawn = random.Random(0)
+    texts = [f"{kind}{place}" for kind in ("many", "negative") for place in range(40)]
+    angle = {text: drawn.uniform(0, 3) for text in texts}
+    rows = FeatureTable(
+        {text: row for row, text in enumerate(texts)},
+        torch.tensor([[math.cos(angle[text]), math.sin(angle[text])] for text in texts]),
+    )
+    captions, neg_captions = texts[:40], texts[40:]
+    pairs = PairSet(
+        name="", keys=captions, splits=["s"] * 40, images=[b"i"] * 40, captions=captions, neg_captions=neg_captions
+    )
+    ring = sorted(captions, key=digest)
+    after = dict(zip(ring, ring[1:] + ring[:1], strict=True))
+    near = [
+        math.cos(angle[one] - angle[neg]) >= math.cos(angle[one] - angle[after[one]])
+        for one, neg in zip(captions, neg_captions, strict=True)
+    ]
+    beside = captions[1:] + captions[:1]  # not the rule: the next one in the file
+    wrong = [
+        math.cos(angle[one] - angle[neg]) >= math.cos(angle[one] - angle[other])
+        for one, neg, other in zip(captions, neg_captions, beside, strict=True)
+    ]
+    assert sum(wrong) != sum(near)
+    found = compare("", pairs, "text", Features(images=FeatureTable({}, torch.zeros(0, 0)), texts=rows))
+    assert found.nearer.value == 100 * sum(near) / 40
+
+
 def test_pictures_against_loops() -> None:
     after = following(IMAGES)
     other = [cosine(one, after[one]) for one in IMAGES]
@@ -161,6 +190,9 @@ def test_a_limit_takes_the_smallest_hashes_in_the_order_of_the_file() -> None:
     assert found.captions == [CAPTIONS[KEYS.index(key)] for key in found.keys]
     assert found.neg_images == [NEG_IMAGES[KEYS.index(key)] for key in found.keys]
     assert found.left_out == {"missing": 1, BEYOND_LIMIT: 2}
+    assert [sample(pair_set(), limit).keys for limit in (2, 3)] == [
+        sorted(sorted(KEYS, key=lambda key: hashlib.sha256(key.encode()).hexdigest())[:limit]) for limit in (2, 3)
+    ]
     assert sample(pair_set(), 4) == sample(pair_set(), None) == pair_set()
 
 

@@ -214,5 +214,6 @@ def stopped_after(step: int, config: TrainConfig) -> bool:
 def test_one_process_has_nothing_to_divide(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="shard divides a model among processes, and there is one; start several"):
         run(tiny(data, tmp_path / "one", shard=True))
+    assert not (tmp_path / "one").exists()
     with pytest.raises(UserError, match="shard divides weights that adapters, distill and l2 need whole"):
         tiny(data, tmp_path / "one", shard=True, retain=Retain(l2=0.1))

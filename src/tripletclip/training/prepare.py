@@ -90,6 +90,8 @@ def prepared(
     overwrite: bool,
 ) -> Run:
     """Everything that a run needs, in the state that it goes on from. Checks come before any write."""
+    if config.shard and ranks.group is None:
+        raise UserError("shard divides a model among processes, and there is one; start several with torchrun")
     clip = first_clip(config, words)
     shards = Shards(config.data, keep=config.keep)
     loader = make_loader(config, shards, clip, ranks)
@@ -143,8 +145,7 @@ def _progress(config: TrainConfig, shards: Shards, parts: Parts) -> Progress:
 
 def _shard(clip: Clip, ranks: Ranks) -> Clip | None:
     """Divide the model among the ranks; the first keeps an empty whole one on the CPU, to save and judge."""
-    if ranks.group is None:
-        raise UserError("shard divides a model among processes, and there is one; start several with torchrun")
+    assert ranks.group is not None
     spare = replace(clip, model=copy.deepcopy(clip.model).cpu()) if ranks.is_first else None
     shard_blocks(clip.model, ranks.device, ranks.group)
     return spare

@@ -122,7 +122,7 @@ def test_models_and_benchmarks_in_one_command(
         "--data-root", sugarcrepe, "--out", out,
     )  # fmt: skip
     assert names(out) == sorted(
-        f"{m}-{b}.json" for m in ("one", "two", "three") for b in ("sugarcrepe", "sugarcrepe-pairs")
+        f"{m}-{b}.json" for m in ("one", "two", "three") for b in ("sugarcrepe", "pairs-pairs")
     )
     assert encoded == [20] * 3  # three of SugarCrepe's images are three of mine
     assert "results:" in said
@@ -132,7 +132,7 @@ def test_models_and_benchmarks_in_one_command(
     assert {"random", "constant encoder", "fewer words", "fewer words, ties half"} <= set(result.blind)
     for example in result.examples:
         assert (out / "thumbnails" / f"{example.image}.jpg").is_file()
-    long = load_result(out / "one-sugarcrepe-pairs.json").notes
+    long = load_result(out / "one-pairs-pairs.json").notes
     assert long["texts longer than the context"] == 2.0  # of 9 and 12 words, where 6 have room
 
 
@@ -141,13 +141,13 @@ def test_a_second_run_keeps_everything_and_encodes_nothing(
 ) -> None:
     command = ["--model", model_folder(tmp_path / "one"), "--data", own, "--out", tmp_path / "out"]
     run(*command)
-    first = (tmp_path / "out" / "one-sugarcrepe-pairs.json").read_bytes()
+    first = (tmp_path / "out" / "one-pairs-pairs.json").read_bytes()
     assert "kept: 1 results of one" in run(*command)
-    assert (tmp_path / "out" / "one-sugarcrepe-pairs.json").read_bytes() == first
-    (tmp_path / "out" / "one-sugarcrepe-pairs.json").unlink()
+    assert (tmp_path / "out" / "one-pairs-pairs.json").read_bytes() == first
+    (tmp_path / "out" / "one-pairs-pairs.json").unlink()
     run(*command)
     assert encoded == [20]
-    again, before = load_result(tmp_path / "out" / "one-sugarcrepe-pairs.json"), json.loads(first)
+    again, before = load_result(tmp_path / "out" / "one-pairs-pairs.json"), json.loads(first)
     assert again.decisions == before["decisions"]
     run(*command, "--overwrite")
     assert encoded == [20]
@@ -165,13 +165,13 @@ def test_another_checkpoint_or_other_data_of_the_same_name_is_not_replaced(
 ) -> None:
     out, model = tmp_path / "out", model_folder(tmp_path / "one")
     run("--model", model, "--data", own, "--out", out)
-    before = (out / "one-sugarcrepe-pairs.json").read_bytes()
+    before = (out / "one-pairs-pairs.json").read_bytes()
     model_folder(model, seed=5)
     line = refused("--model", model, "--data", own, "--out", out)
-    assert "one-sugarcrepe-pairs.json has the numbers of another checkpoint" in line and "--overwrite" in line
-    assert encoded == [20] and (out / "one-sugarcrepe-pairs.json").read_bytes() == before
+    assert "one-pairs-pairs.json has the numbers of another checkpoint" in line and "--overwrite" in line
+    assert encoded == [20] and (out / "one-pairs-pairs.json").read_bytes() == before
     run("--model", model, "--data", own, "--out", out, "--overwrite")
-    assert (out / "one-sugarcrepe-pairs.json").read_bytes() != before
+    assert (out / "one-pairs-pairs.json").read_bytes() != before
     own.write_text("\n".join(own.read_text().splitlines()[:15]))
     line = refused("--model", model, "--data", own, "--out", out)
     assert "measured on other data (20 items, now 15)" in line
@@ -180,7 +180,7 @@ def test_another_checkpoint_or_other_data_of_the_same_name_is_not_replaced(
 def test_results_of_another_version_are_refused(tmp_path: Path, own: Path, run: Run, refused: Run) -> None:
     command = ["--model", model_folder(tmp_path / "one"), "--data", own, "--out", tmp_path / "out"]
     run(*command)
-    path = tmp_path / "out" / "one-sugarcrepe-pairs.json"
+    path = tmp_path / "out" / "one-pairs-pairs.json"
     save_result(replace(load_result(path), version=99), path, overwrite=True)
     assert "has result version 99" in refused(*command)
 
@@ -189,11 +189,11 @@ def test_an_unreadable_image_is_refused_or_counted(tmp_path: Path, own: Path, ru
     (own.parent / "3.jpg").write_bytes(b"no image")
     command = ["--model", model_folder(tmp_path / "one"), "--data", own, "--out", tmp_path / "out"]
     line = refused(*command)
-    assert "sugarcrepe-pairs: 1 of 20 items cannot be measured (image unreadable: 1, the first" in line
+    assert "pairs-pairs: 1 of 20 items cannot be measured (image unreadable: 1, the first" in line
     assert "3.jpg (not an image)" in line and "--min-coverage 95" in line
     assert names(tmp_path / "out") == []
     run(*command, "--min-coverage", 95)
-    items = load_result(tmp_path / "out" / "one-sugarcrepe-pairs.json").items
+    items = load_result(tmp_path / "out" / "one-pairs-pairs.json").items
     assert (items["n"], items["listed"], items["image unreadable"]) == (19, 20, 1)
     assert "kept" in run(*command, "--min-coverage", 95)
 
@@ -247,9 +247,9 @@ def test_all_takes_what_is_found(tmp_path: Path, sugarcrepe: Path, run: Run, ref
         (["--model", "MODEL", "MODEL", "--data", "OWN", "--out", "OUT"], "both called 'one'"),
         (
             ["--model", "MODEL", "--data", "OWN", "OWN", "--out", "OUT"],
-            "two sets give the benchmark 'sugarcrepe-pairs'",
+            "two sets give the benchmark 'pairs-pairs'",
         ),
-        (["--model", "MODEL", "--data", "OWN", "--out", "OUT", "--language-model", "no/where"], "the language model"),
+        (["--model", "MODEL", "--data", "OWN", "--out", "OUT", "--language-model", "no/such/place"], "the language model"),
         (["--model", "ViT-B-32", "--data", "OWN", "--out", "OUT"], "has no weights without a tag"),
     ],
 )

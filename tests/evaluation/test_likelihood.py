@@ -64,5 +64,5 @@ def test_what_was_read_is_not_read_again(folder: Path, tmp_path: Path, monkeypat
 
 
 def test_a_model_that_is_not_there() -> None:
-    with pytest.raises(UserError, match="cannot load the language model 'no/where'"):
-        LanguageModel("no/where")
+    with pytest.raises(UserError, match="cannot load the language model 'no/such/place'"):
+        LanguageModel("no/such/place")

@@ -62,7 +62,7 @@ def benchmark_names(item_set: BenchmarkSet) -> list[str]:
     """The benchmarks that a set gives, in the order of :func:`measure`."""
     match item_set:
         case PairSet():
-            names = ["sugarcrepe"] if item_set.neg_images is None else ["sugarcrepe", "winoground"]
+            names = [item_set.family] if item_set.neg_images is None else [item_set.family, "winoground"]
             return [_named(name, item_set.name) for name in names]
         case RetrievalSet():
             return [_named("retrieval", item_set.name)]

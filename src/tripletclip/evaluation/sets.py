@@ -103,11 +103,13 @@ class PairSet(ColumnSet):
     """Images with a true and a hard-negative caption, and, for group scores, the negative's own image.
 
     Gives the benchmarks ``sugarcrepe`` and, with negative images, ``winoground``; ``sugarcrepe-NAME`` with a name.
+    ``family`` is another word than ``sugarcrepe`` for pairs that are not in its form.
     """
 
     captions: list[str]
     neg_captions: list[str]
     neg_images: list[Picture] | None = None
+    family: str = "sugarcrepe"
 
     PICTURES: ClassVar[tuple[str, ...]] = ("images", "neg_images")
     TEXTS: ClassVar[tuple[str, ...]] = ("captions", "neg_captions")

@@ -11,6 +11,7 @@ COMPOSITION, RETENTION = "composition", "retention"
 _RETENTION_PREFIXES = ("retrieval", "zeroshot")
 _TITLES = {
     "sugarcrepe": "SugarCrepe",
+    "pairs": "Pairs",
     "sugarcrepe++": "SugarCrepe++",
     "winoground": "Winoground",
     "cola": "Cola",

@@ -114,6 +114,7 @@ def _pairs(name: str, items: list[Line], path: Path) -> BenchmarkSet:
         captions=_column(got, "caption"),
         neg_captions=_column(got, "neg_caption"),
         left_out=got.left_out,
+        family="pairs",
     )
 
 

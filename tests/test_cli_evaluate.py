@@ -121,9 +121,7 @@ def test_models_and_benchmarks_in_one_command(
         "--model", models[0], models[1], "--data", own, f"--model={models[2]}", "--benchmark", "sugarcrepe",
         "--data-root", sugarcrepe, "--out", out,
     )  # fmt: skip
-    assert names(out) == sorted(
-        f"{m}-{b}.json" for m in ("one", "two", "three") for b in ("sugarcrepe", "pairs-pairs")
-    )
+    assert names(out) == sorted(f"{m}-{b}.json" for m in ("one", "two", "three") for b in ("sugarcrepe", "pairs-pairs"))
     assert encoded == [20] * 3  # three of SugarCrepe's images are three of mine
     assert "results:" in said
     result = load_result(out / "two-sugarcrepe.json")
@@ -249,7 +247,10 @@ def test_all_takes_what_is_found(tmp_path: Path, sugarcrepe: Path, run: Run, ref
             ["--model", "MODEL", "--data", "OWN", "OWN", "--out", "OUT"],
             "two sets give the benchmark 'pairs-pairs'",
         ),
-        (["--model", "MODEL", "--data", "OWN", "--out", "OUT", "--language-model", "no/such/place"], "the language model"),
+        (
+            ["--model", "MODEL", "--data", "OWN", "--out", "OUT", "--language-model", "no/such/place"],
+            "the language model",
+        ),
         (["--model", "ViT-B-32", "--data", "OWN", "--out", "OUT"], "has no weights without a tag"),
     ],
 )

@@ -141,7 +141,7 @@ def audit(verb: Audit) -> None:
     """Audit; the gate decides the exit code."""
     passed, measured = _audited(verb)
     if passed is False:
-        told = "could not be measured" if measured is None else f"is {measured:.3f}"
+        told = "could not be measured on so few rows" if measured is None else f"is {measured:.3f}"
         raise Incomplete(f"the text-only AUC {told}, --max-text-auc allows {verb.max_text_auc}")
 
 

@@ -120,6 +120,11 @@ def test_gate_in_words(tmp_path: Path) -> None:
     assert "does not say whether it was kept" in words(page(tmp_path, AUDIT, gate={"max_text_auc": 0.85}))
 
 
+def test_too_few_items_for_a_probe_are_said_to_be_too_few(tmp_path: Path) -> None:
+    text = words(page(tmp_path, {**AUDIT, "n": 38, "text_probe": None}))
+    assert "With 38 items there are too few different captions to probe the words: take more rows." in text
+
+
 @pytest.mark.parametrize("nothing", [{}, dict.fromkeys(AUDIT)])
 def test_what_is_missing_is_said_to_be_missing(tmp_path: Path, nothing: dict[str, Any]) -> None:
     html = page(tmp_path, nothing)

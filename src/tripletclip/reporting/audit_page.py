@@ -66,7 +66,7 @@ def write_audit_page(audit: Mapping[str, Any], out: Path, *, title: str = "Audit
         "title": title,
         "n": number(audit, "n"),
         "sampled": number(audit, "sampled"),
-        "headline": _headline(text, length),
+        "headline": _headline(text, length, number(audit, "n")),
         "text": text,
         "length": length,
         "image": image,
@@ -92,7 +92,9 @@ def _flag(audit: Mapping[str, Any], name: str) -> bool | None:
     raise UserError(f"field '{name}' of the audit's gate is {str(value)[:40]!r}, not true or false; run it again")
 
 
-def _headline(text: Probe, length: Probe) -> str:
+def _headline(text: Probe, length: Probe, items: float | None) -> str:
+    if text.auc.value is None and items is not None:
+        return f"With {items:,.0f} items there are too few different captions to probe the words: take more rows."
     if text.auc.value is None:
         return "Nobody has measured yet whether these negatives can be told by their words alone."
     if text.gives_away:

@@ -26,7 +26,7 @@ from rich.table import Table
 from tripletclip.data.selection import write_selection
 from tripletclip.data.shards import Shards
 from tripletclip.evaluation.encoder import clip_encoder
-from tripletclip.evaluation.suite import class_set, evaluate, pair_set
+from tripletclip.evaluation.suite import BenchmarkSet, class_set, evaluate, pair_set
 from tripletclip.models import Clip, load_clip
 from tripletclip.scenes.world import natural
 from tripletclip.training.config import TrainConfig
@@ -60,7 +60,7 @@ def narrow(data: Path, out: Path) -> Path:
     return path
 
 
-def scores(clip: Clip, sets: list) -> tuple[float, float]:  # type: ignore[type-arg]
+def scores(clip: Clip, sets: list[BenchmarkSet]) -> tuple[float, float]:
     """Compositional mean and zero-shot top-1, percent."""
     found = evaluate(clip_encoder(clip), sets, method="", seed=0, step=0, checkpoint="", budget={}, config={})
     by_name = {result.benchmark: result.metrics for result in found}

@@ -50,11 +50,6 @@ def is_sharded(tensor: Tensor) -> bool:
     return isinstance(tensor, DTensor)
 
 
-def whole(tensor: Tensor) -> Tensor:
-    """The undivided tensor; every rank must ask for it at the same time."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-
-
 def whole_tensors(state: Mapping[str, Any], *, keep: bool) -> dict[str, Any]:
     """The nested ``state`` with undivided tensors on the CPU, which ranks that do not ``keep`` it drop at once.
 
